@@ -1,0 +1,20 @@
+//! The decisions of Cyberbrain Orchestrator: pure functions of data and `now`, with typed reasons.
+//!
+//! Nothing here reads a clock, a socket, a file or a random number; the crate depends on serde, uuid and
+//! chrono only, so the compiler keeps it that way. The shells read rows, call these functions, and write
+//! what they decided.
+
+mod text_enum;
+
+pub use text_enum::UnknownName;
+
+pub mod audit;
+pub mod ids;
+pub mod lifecycle;
+pub mod outcome;
+pub mod placement;
+pub mod reconcile;
+pub mod report;
+pub mod spec;
+pub mod staging;
+pub mod watch;

@@ -1,0 +1,209 @@
+//! What a RunJob asks for: the snapshot of its job template, taken at launch and never changed afterwards.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ids::GpuUuid, text_enum};
+
+text_enum! {
+    /// The kind of a directive.
+    DirectiveType("directive type") {
+        /// Log triage.
+        D1 = "D1",
+        /// GPU report.
+        D2 = "D2",
+        /// Service map.
+        D3 = "D3",
+        /// Custom.
+        D4 = "D4",
+    }
+}
+
+text_enum! {
+    /// What to do when no GPU fits now.
+    GpuPolicy("GPU policy") {
+        /// Wait for a GPU, however long the queue deadline allows.
+        Require = "require",
+        /// Wait for `prefer_wait_seconds`, then run on the CPU.
+        Prefer = "prefer",
+        /// Never use a GPU.
+        None = "none",
+    }
+}
+
+text_enum! {
+    /// What to do when an explicitly named GPU does not fit.
+    OnMiss("explicit GPU rule") {
+        /// Choose another place automatically, and say so.
+        Auto = "auto",
+        /// Refuse the RunJob.
+        Refuse = "refuse",
+    }
+}
+
+text_enum! {
+    /// The network that a worker's container gets.
+    Network("worker network") {
+        /// The engine's bridge: reaches the LAN and the LLM gateway.
+        Bridge = "bridge",
+        /// Loopback only.
+        None = "none",
+    }
+}
+
+text_enum! {
+    /// How many RunJobs one requested job becomes.
+    Scope("job scope") {
+        /// One, wherever it fits.
+        One = "one",
+        /// One per known host, pinned to it.
+        PerHost = "per_host",
+    }
+}
+
+text_enum! {
+    /// What happens to an attempt whose host is out of contact for too long.
+    OnHostLost("host-lost rule") {
+        /// A new attempt elsewhere, if the host's guard is known to have stopped the old one.
+        Replace = "replace",
+        /// No new attempt until the host returns or is forgotten.
+        Wait = "wait",
+    }
+}
+
+/// A worker image by allowlist name: `name:tag`. The pin (image ID or digest) is the allowlist's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// Repository name without the tag.
+    pub name: String,
+    /// Tag.
+    pub tag: String,
+}
+
+impl ImageRef {
+    /// The image made from the running executable; every launcher makes and loads it itself.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self { name: "cyberbrain-worker".into(), tag: "builtin".into() }
+    }
+}
+
+impl std::fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.name, self.tag)
+    }
+}
+
+/// CPU and memory that a worker may use; enforced by the engine and booked on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Resources {
+    /// Thousandths of a CPU.
+    pub cpu_millis: u32,
+    /// Memory limit; swap is not given on top.
+    pub memory_mib: u32,
+    /// Size of `/dev/shm`.
+    pub shm_mib: u32,
+    /// Largest number of processes and threads.
+    pub pids: u32,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { cpu_millis: 500, memory_mib: 512, shm_mib: 64, pids: 512 }
+    }
+}
+
+/// Which GPU is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum GpuChoice {
+    /// The best one by score.
+    Any,
+    /// This card.
+    Uuid { uuid: GpuUuid, on_miss: OnMiss },
+    /// The card with this index on the host of this name; without a host, on any host.
+    Index { index: u32, host: Option<String>, on_miss: OnMiss },
+}
+
+/// What a RunJob asks of GPUs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GpuRequest {
+    pub policy: GpuPolicy,
+    /// Number of cards, all on one host. At least 1 unless the policy is `none`.
+    pub count: u32,
+    /// Memory reserved on each card; unstated means the whole card.
+    pub min_vram_mib: Option<u32>,
+    pub choice: GpuChoice,
+    /// How long `prefer` waits before it takes a CPU place.
+    pub prefer_wait_seconds: u32,
+}
+
+impl GpuRequest {
+    /// No GPU wanted.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            policy: GpuPolicy::None,
+            count: 0,
+            min_vram_mib: None,
+            choice: GpuChoice::Any,
+            prefer_wait_seconds: 0,
+        }
+    }
+}
+
+/// How often and how fast a failed RunJob is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Attempts that the job itself may fail; 1 means no retry after a failure of its own.
+    pub max_attempts: u32,
+    /// Infrastructure failures that are forgiven on top of those.
+    pub max_infra_failures: u32,
+    /// First pause; doubles each time, capped at five minutes.
+    pub backoff_seconds: u32,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { max_attempts: 1, max_infra_failures: 5, backoff_seconds: 5 }
+    }
+}
+
+/// Time limits of one RunJob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// Longest wait for a place; then the RunJob fails with `timeout_queue`.
+    pub queue_seconds: u32,
+    /// Longest run of the container; then it is stopped with `timeout_run`.
+    pub run_seconds: u32,
+    /// Between SIGTERM and SIGKILL.
+    pub stop_grace_seconds: u32,
+    /// Silence of a host after which its attempts are replaced.
+    pub host_lost_seconds: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { queue_seconds: 86_400, run_seconds: 3_600, stop_grace_seconds: 10, host_lost_seconds: 300 }
+    }
+}
+
+/// Everything a launcher needs to run one RunJob, frozen at launch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Key of the job template, e.g. `log_triage`.
+    pub task_key: String,
+    pub image: ImageRef,
+    /// Arguments; empty means the image's own command.
+    pub command: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub resources: Resources,
+    pub gpu: GpuRequest,
+    pub timeouts: Timeouts,
+    pub retry: RetryPolicy,
+    pub network: Network,
+    pub on_host_lost: OnHostLost,
+    /// Name of the only host that may run it, if it is pinned to one.
+    pub host: Option<String>,
+}

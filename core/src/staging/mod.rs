@@ -1,1 +1,49 @@
-//! Placeholder.
+//! What a launcher stages, read-only, for one worker: the files under `/input` and their types.
+//!
+//! Every built-in job and every custom worker image reads these and nothing else: a worker has no database
+//! and no engine socket. The types say what is in a file; writing and reading JSON is done at the edges.
+//! Readers ignore fields that they do not know, so that a newer launcher can stage for an older image.
+//!
+//! ```text
+//! /input/job.json          JobInput<P>      always
+//! /input/logs/index.json   LogIndex         jobs that read logs
+//! /input/logs/<file>       log lines        one file per container of the index
+//! /input/previous.json     PreviousResult   if an earlier RunJob of the same key succeeded
+//! /input/gpu.json          GpuWindow        jobs that read GPU samples
+//! /input/inventory.json    Inventory        jobs that read the container inventory
+//! ```
+//!
+//! Deliberately absent: environment variables of containers, which is where passwords live.
+
+mod gpu;
+mod inventory;
+mod job;
+mod logs;
+
+pub use gpu::{GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan};
+pub use inventory::{
+    ContainerState, Health, Inventory, InventoryContainer, Mount, MountAccess, MountKind, NetworkAttachment,
+    PortProtocol, PublishedPort,
+};
+pub use job::{AssignedGpu, DirectiveText, JobInput, PreviousResult, Window};
+pub use logs::{LogIndex, LogLine, LogSource, LogStream, MalformedLine, parse_line};
+
+/// Where the staged files are, inside the container.
+pub const INPUT_DIR: &str = "/input";
+/// Where the worker leaves its outcome, inside the container; the only place it can write besides `/tmp`.
+pub const OUTPUT_DIR: &str = "/logs";
+/// Where the uploads that the RunJob asked for are, read-only, inside the container.
+pub const UPLOADS_DIR: &str = "/uploads";
+
+/// Holds [`JobInput`].
+pub const JOB_FILE: &str = "job.json";
+/// The folder of the staged logs.
+pub const LOGS_FOLDER: &str = "logs";
+/// Holds [`LogIndex`]; inside [`LOGS_FOLDER`].
+pub const LOG_INDEX_FILE: &str = "index.json";
+/// Holds [`PreviousResult`].
+pub const PREVIOUS_FILE: &str = "previous.json";
+/// Holds [`GpuWindow`].
+pub const GPU_FILE: &str = "gpu.json";
+/// Holds [`Inventory`].
+pub const INVENTORY_FILE: &str = "inventory.json";

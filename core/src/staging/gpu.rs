@@ -1,0 +1,70 @@
+//! `gpu.json`: what was observed of GPUs, and who held them, over a window.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{GpuUuid, RunJobId},
+    staging::Window,
+    text_enum,
+};
+
+/// Samples and leases of a set of GPUs over one window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuWindow {
+    pub window: Window,
+    /// Empty where no host has a GPU.
+    pub gpus: Vec<GpuHistory>,
+}
+
+text_enum! {
+    /// Whether a GPU exists outside of our imagination.
+    GpuOrigin("GPU origin") {
+        /// Found by its driver.
+        Real = "real",
+        /// Asked for by option; its samples are made up.
+        Simulated = "simulated",
+    }
+}
+
+/// One GPU's window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuHistory {
+    pub uuid: GpuUuid,
+    pub index: u32,
+    /// Name of its host.
+    pub host: String,
+    pub model: String,
+    pub total_mib: u32,
+    pub origin: GpuOrigin,
+    /// In order of time.
+    pub samples: Vec<GpuSample>,
+    /// Every lease that was alive at some instant of the window.
+    pub leases: Vec<LeaseSpan>,
+}
+
+/// One observation of one GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuSample {
+    pub at: DateTime<Utc>,
+    /// Memory in use by anyone.
+    pub used_mib: u32,
+    /// Memory that leases held at that time.
+    pub reserved_mib: u32,
+    /// The part of `used_mib` that belongs to no worker of ours.
+    pub foreign_mib: u32,
+    /// 0 to 100.
+    pub utilization_percent: u8,
+    /// Absent where the driver does not say.
+    pub temperature_c: Option<u32>,
+}
+
+/// Memory of a GPU held by one RunJob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseSpan {
+    pub run_job_id: RunJobId,
+    pub from: DateTime<Utc>,
+    /// Absent while it is still held.
+    pub to: Option<DateTime<Utc>>,
+    pub reserved_mib: u32,
+}

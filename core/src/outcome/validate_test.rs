@@ -6,8 +6,8 @@ fn parse(value: serde_json::Value) -> Result<JobResult, serde_json::Error> {
     serde_json::from_value(value)
 }
 
-fn custom(key: &str, value: serde_json::Value) -> JobResult {
-    parse(json!({"kind": "custom", "values": {key: value}})).unwrap()
+fn custom(key: &str, value: impl Into<serde_json::Value>) -> JobResult {
+    parse(json!({"kind": "custom", "values": {key: value.into()}})).unwrap()
 }
 
 fn map_with(host: &str, edge_to: u32) -> JobResult {

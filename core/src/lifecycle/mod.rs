@@ -12,12 +12,14 @@
 //! Guarantees: a stale fence changes nothing; a terminal RunJob never changes again; every change names the
 //! audit operation it is recorded under. Deliberately absent: time-outs and silence (`deadline`, `watch`).
 
+mod deadline;
 mod failure;
 mod next;
 mod retry;
 mod run;
 mod state;
 
+pub use deadline::{attempt_deadline, queue_deadline};
 pub use failure::{FailureClass, FailureKind};
 pub use next::next;
 pub use retry::{Retry, Spent, decide as decide_retry};

@@ -42,7 +42,7 @@ pub fn next(snapshot: &Snapshot, event: Event, now: DateTime<Utc>) -> Result<Cha
         }
         Event::Begin { fence } => {
             let attempt = owned(snapshot, fence, &[AttemptState::Accepted])?;
-            Ok(step(job, attempt, AttemptState::Starting, Operation::Spawn))
+            Ok(step(job, attempt, AttemptState::Starting, Operation::Stage))
         }
         Event::Started { fence } => {
             let attempt = owned(snapshot, fence, &[AttemptState::Starting])?;

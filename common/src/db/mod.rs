@@ -1,0 +1,25 @@
+//! Everything that speaks SQL: functions over a connection, named for their intent.
+//!
+//! The caller that owns an invariant begins the transaction. Every query is checked against the schema when it
+//! is compiled (`.sqlx`). Lock order: runs → run_jobs (by id) → hosts → gpus (by uuid).
+
+mod column;
+mod connect;
+mod error;
+
+pub mod attempts;
+pub mod audit;
+pub mod instance;
+pub mod migrate;
+pub mod seed;
+pub mod transition;
+
+pub use column::Col;
+pub use connect::{PoolSize, connect, pool};
+pub use error::Error;
+pub use migrate::{migrate, pending_migrations};
+
+/// What the functions of this module run on.
+pub type Conn = sqlx::PgConnection;
+/// A pool of connections to our database.
+pub type Pool = sqlx::PgPool;

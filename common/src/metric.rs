@@ -1,0 +1,40 @@
+//! Names of all metrics, with their descriptions. Base units, `_total` on counters only, never an id as a label.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+pub const AUDIT_ROWS: &str = "cyberbrain_audit_rows_total";
+pub const AUDIT_WRITE_FAILURES: &str = "cyberbrain_audit_write_failures_total";
+pub const JOBS_SUBMITTED: &str = "cyberbrain_jobs_submitted_total";
+pub const JOBS_FINISHED: &str = "cyberbrain_jobs_finished_total";
+pub const JOB_RETRIES: &str = "cyberbrain_job_retries_total";
+pub const JOB_QUEUE_WAIT: &str = "cyberbrain_job_queue_wait_seconds";
+pub const JOB_START: &str = "cyberbrain_job_start_duration_seconds";
+pub const JOB_RUN: &str = "cyberbrain_job_run_duration_seconds";
+pub const QUEUE_DEPTH: &str = "cyberbrain_queue_depth";
+pub const QUEUE_OLDEST: &str = "cyberbrain_queue_oldest_age_seconds";
+pub const BUILD_INFO: &str = "cyberbrain_build_info";
+
+/// Buckets for waits, in seconds.
+pub const WAIT_BUCKETS: &[f64] =
+    &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0];
+/// Buckets for the start of a container, in seconds.
+pub const START_BUCKETS: &[f64] =
+    &[0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+/// Buckets for the run of a container, in seconds.
+pub const RUN_BUCKETS: &[f64] =
+    &[1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10800.0, 21600.0, 43200.0, 86400.0];
+
+/// Registers unit and help of every metric.
+pub fn describe() {
+    describe_counter!(AUDIT_ROWS, "Audit rows written, by operation");
+    describe_counter!(AUDIT_WRITE_FAILURES, "Audit rows that could not be written");
+    describe_counter!(JOBS_SUBMITTED, "Run jobs accepted");
+    describe_counter!(JOBS_FINISHED, "Run jobs that reached a terminal state, by outcome and reason class");
+    describe_counter!(JOB_RETRIES, "Run jobs put back into the queue, by failure");
+    describe_histogram!(JOB_QUEUE_WAIT, Unit::Seconds, "Wait of run jobs for a place");
+    describe_histogram!(JOB_START, Unit::Seconds, "Start of worker containers, by phase");
+    describe_histogram!(JOB_RUN, Unit::Seconds, "Run time of worker containers, by outcome");
+    describe_gauge!(QUEUE_DEPTH, "Tasks waiting in the queue, by state and queue");
+    describe_gauge!(QUEUE_OLDEST, Unit::Seconds, "Age of the oldest waiting task");
+    describe_gauge!(BUILD_INFO, "Always 1; version and role are the labels");
+}

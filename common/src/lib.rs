@@ -5,19 +5,5 @@
 pub mod db;
 pub mod ids;
 pub mod metric;
-
-#[doc(hidden)]
-pub mod queue {
-    //! To be replaced.
-    use crate::db::{Conn, Error};
-    use cyberbrain_core::ids::RunId;
-    pub enum RunTask {
-        Close(RunId),
-    }
-    pub async fn push_runs(_c: &mut Conn, _t: &[RunTask]) -> Result<(), Error> {
-        Ok(())
-    }
-    pub async fn setup(_url: &str) -> Result<(), Error> {
-        Ok(())
-    }
-}
+pub mod queue;
+pub mod wake;

@@ -40,7 +40,7 @@ pub async fn connect(url: &str, application: &str) -> Result<PgConnection, Error
     }
 }
 
-fn options(url: &str, application: &str) -> Result<PgConnectOptions, Error> {
+pub(super) fn options(url: &str, application: &str) -> Result<PgConnectOptions, Error> {
     Ok(PgConnectOptions::from_str(url)?
         .application_name(application)
         .options([("statement_timeout", "30s"), ("lock_timeout", "10s"), ("timezone", "UTC")])

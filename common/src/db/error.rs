@@ -2,6 +2,8 @@
 
 use cyberbrain_core::lifecycle::Refusal;
 
+use crate::queue;
+
 /// A failed database call, sorted by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,9 +30,9 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
-    /// A push to the queue failed.
-    #[error("the queue push failed")]
-    Queue(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A push to the queue, or its set-up, failed.
+    #[error("the queue can't be written or set up")]
+    Queue(#[from] queue::Error),
     /// The schema can't be brought up to date.
     #[error("the migrations failed")]
     Migrate(#[from] sqlx::migrate::MigrateError),

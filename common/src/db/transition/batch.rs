@@ -47,14 +47,14 @@ enum Measurement {
 /// Asks the lifecycle about one step and notes in `batch` what is to be written.
 pub(super) fn decide(
     rows: &mut HashMap<RunJobId, Row>,
-    step: Step,
+    step: &Step,
     actor: &Actor,
     batch: &mut Batch,
 ) -> Result<Applied, StepError> {
     let row = rows.get_mut(&step.run_job).ok_or(StepError::Unknown)?;
     let change = next(&row.snapshot, step.event, row.now).map_err(StepError::Refused)?;
-    batch.note(row, &step, &change, actor);
-    row.apply(&step, &change);
+    batch.note(row, step, &change, actor);
+    row.apply(step, &change);
     Ok(Applied {
         run: row.run,
         run_job: step.run_job,

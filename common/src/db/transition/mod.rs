@@ -93,7 +93,7 @@ pub struct Applied {
 /// transaction usable. A database error does not.
 pub async fn transition(connection: &mut Conn, step: Step, actor: &Actor) -> Result<Applied, Error> {
     let id = step.run_job;
-    let mut outcomes = transition_all(connection, vec![step], actor).await?;
+    let mut outcomes = transition_all(connection, std::slice::from_ref(&step), actor).await?;
     match outcomes.pop() {
         Some(Ok(applied)) => Ok(applied),
         Some(Err(StepError::Refused(refusal))) => Err(Error::Refused(refusal)),
@@ -115,16 +115,16 @@ pub enum StepError {
 /// A database error; the caller's transaction must be rolled back then.
 pub async fn transition_all(
     connection: &mut Conn,
-    steps: Vec<Step>,
+    steps: &[Step],
     actor: &Actor,
 ) -> Result<Vec<Result<Applied, StepError>>, Error> {
     if steps.is_empty() {
         return Ok(Vec::new());
     }
-    write::mark_runs_started(connection, &steps).await?;
-    let mut rows = read::lock(connection, &steps).await?;
+    write::mark_runs_started(connection, steps).await?;
+    let mut rows = read::lock(connection, steps).await?;
     let mut batch = batch::Batch::default();
-    let outcomes = steps.into_iter().map(|step| batch::decide(&mut rows, step, actor, &mut batch)).collect();
+    let outcomes = steps.iter().map(|step| batch::decide(&mut rows, step, actor, &mut batch)).collect();
     batch.flush(connection).await?;
     Ok(outcomes)
 }

@@ -226,7 +226,7 @@ pub(super) async fn push_closes(connection: &mut Conn, runs: &[Uuid]) -> Result<
     .fetch_all(&mut *connection)
     .await?;
     let tasks: Vec<RunTask> = finished.into_iter().map(|run| RunTask::Close(run.into())).collect();
-    queue::push_runs(connection, &tasks).await
+    Ok(queue::push(connection, &tasks).await?)
 }
 
 fn to_json<T: Serialize>(rows: &[T]) -> serde_json::Value {

@@ -2,8 +2,12 @@
 //!
 //! Knows no container engine and serves no product routes.
 
+pub mod config;
 pub mod db;
 pub mod ids;
 pub mod metric;
 pub mod queue;
+pub mod ready;
+pub mod shutdown;
+pub mod telemetry;
 pub mod wake;

@@ -5,7 +5,7 @@
 
 use sqlx::{Connection, migrate::Migrator};
 
-use super::{Conn, Error, connect, instance, seed};
+use super::{Conn, Error, connect, connect::options, instance, seed};
 use crate::queue;
 
 static MIGRATOR: Migrator = {
@@ -23,7 +23,7 @@ const LOCK_KEY: i64 = 0x6379_6265_7262_7261;
 /// # Errors
 /// When the server can't be reached or a migration fails; the failed migration leaves nothing behind.
 pub async fn migrate(url: &str) -> Result<(), Error> {
-    let mut connection = connect::connect(url, "cyberbrain-migrate").await?;
+    let mut connection = connect(url, "cyberbrain-migrate").await?;
     sqlx::query("set lock_timeout = 0").execute(&mut connection).await?;
     sqlx::query("set statement_timeout = '10min'").execute(&mut connection).await?;
     sqlx::query("select pg_advisory_lock($1)").bind(LOCK_KEY).execute(&mut connection).await?;
@@ -35,7 +35,7 @@ pub async fn migrate(url: &str) -> Result<(), Error> {
 
 async fn apply(connection: &mut Conn, url: &str) -> Result<(), Error> {
     MIGRATOR.run(&mut *connection).await?;
-    queue::setup(&connect::options(url, "cyberbrain-migrate")?).await?;
+    queue::setup(&options(url, "cyberbrain-migrate")?).await?;
     let mut tx = connection.begin().await?;
     instance::ensure(&mut tx).await?;
     seed::plant(&mut tx).await?;

@@ -12,6 +12,9 @@ pub const JOB_START: &str = "cyberbrain_job_start_duration_seconds";
 pub const JOB_RUN: &str = "cyberbrain_job_run_duration_seconds";
 pub const QUEUE_DEPTH: &str = "cyberbrain_queue_depth";
 pub const QUEUE_OLDEST: &str = "cyberbrain_queue_oldest_age_seconds";
+pub const QUEUE_TASKS: &str = "cyberbrain_queue_tasks_total";
+pub const QUEUE_TASK_DURATION: &str = "cyberbrain_queue_task_duration_seconds";
+pub const QUEUE_CONSUMER_RESTARTS: &str = "cyberbrain_queue_consumer_restarts_total";
 pub const BUILD_INFO: &str = "cyberbrain_build_info";
 
 /// Buckets for waits, in seconds.
@@ -36,5 +39,8 @@ pub fn describe() {
     describe_histogram!(JOB_RUN, Unit::Seconds, "Run time of worker containers, by outcome");
     describe_gauge!(QUEUE_DEPTH, "Tasks waiting in the queue, by state and queue");
     describe_gauge!(QUEUE_OLDEST, Unit::Seconds, "Age of the oldest waiting task");
+    describe_counter!(QUEUE_TASKS, "Tasks taken from a queue, by queue and outcome");
+    describe_histogram!(QUEUE_TASK_DURATION, Unit::Seconds, "Run time of queue handlers, by queue");
+    describe_counter!(QUEUE_CONSUMER_RESTARTS, "Queue workers replaced after a failure, by queue");
     describe_gauge!(BUILD_INFO, "Always 1; version and role are the labels");
 }

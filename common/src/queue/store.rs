@@ -1,0 +1,216 @@
+//! What apalis' worker asks of the database: apalis-postgres' own statements, each bounded in time.
+//!
+//! Its `PostgresStorage` offers the same, but without time limits, with a fixed batch size and without
+//! telling whether a claim is under way; the three together are what makes a worker lose its heartbeat or a
+//! notification. Each statement stands alone here, so none needs a transaction.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use apalis::prelude::{Task as ApalisTask, WorkerContext};
+use apalis_core::backend::persistence::{Persistence, TaskEvent};
+use apalis_postgres::{Config, PgTask, queries};
+use serde_json::Value;
+use sqlx::{PgConnection, PgPool, pool::PoolConnection};
+
+/// The longest that one statement may take, its connection included.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a worker lost its database.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error("the database did not answer in time while {0}")]
+    TimedOut(&'static str),
+    // With its cause in the text: apalis passes on the text only.
+    #[error("the database failed while {0}: {1}")]
+    Database(&'static str, apalis_postgres::Error),
+}
+
+/// What the parts of one worker know of each other. They run in one task; the atomics are for the compiler.
+#[derive(Debug)]
+pub(super) struct Load {
+    limit: usize,
+    in_flight: AtomicUsize,
+    claiming: AtomicBool,
+    woken: AtomicBool,
+}
+
+impl Load {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            in_flight: AtomicUsize::new(0),
+            claiming: AtomicBool::new(false),
+            woken: AtomicBool::new(false),
+        })
+    }
+
+    /// How many tasks may be in flight at once.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How many tasks may still be taken.
+    pub(super) fn free(&self) -> usize {
+        self.limit.saturating_sub(self.in_flight.load(Ordering::SeqCst))
+    }
+
+    /// A task leaves the buffer. It is in flight until the [`InFlight`] of its handler is dropped.
+    pub(super) fn take(&self) {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Something may have been pushed: a claim that began before this does not count.
+    pub(super) fn wake(&self) {
+        self.woken.store(true, Ordering::SeqCst);
+    }
+
+    /// A wake came, and no claim is under way that could answer it.
+    pub(super) fn must_claim(&self) -> bool {
+        self.woken.load(Ordering::SeqCst) && !self.claiming.load(Ordering::SeqCst)
+    }
+
+    fn begin_claim(self: &Arc<Self>) -> Claiming {
+        self.woken.store(false, Ordering::SeqCst);
+        self.claiming.store(true, Ordering::SeqCst);
+        Claiming(Arc::clone(self))
+    }
+}
+
+struct Claiming(Arc<Load>);
+
+impl Drop for Claiming {
+    fn drop(&mut self) {
+        self.0.claiming.store(false, Ordering::SeqCst);
+    }
+}
+
+/// One taken task. Dropping it makes room for another.
+pub(super) struct InFlight(pub(super) Arc<Load>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Store {
+    pub(super) pool: PgPool,
+    pub(super) config: Config,
+    pub(super) load: Arc<Load>,
+}
+
+impl Store {
+    async fn connection(&self) -> Result<PoolConnection<sqlx::Postgres>, apalis_postgres::Error> {
+        self.pool.acquire().await.map_err(apalis_postgres::Error::Database)
+    }
+
+    fn queue(&self) -> &str {
+        self.config.queue.as_ref()
+    }
+
+    async fn prove_alive(
+        &self,
+        connection: &mut PgConnection,
+        worker: &WorkerContext,
+    ) -> Result<(), apalis_postgres::Error> {
+        queries::keep_alive(connection, self.queue(), worker).await?;
+        let window = self.config.orphaned_duration().as_secs();
+        queries::reenqueue_orphaned(connection, self.queue(), window).await.map(drop)
+    }
+}
+
+impl Persistence for Store {
+    type Compact = Vec<u8>;
+    type Response = Value;
+    type Error = StoreError;
+
+    async fn register(&mut self, worker: &WorkerContext) -> Result<(), StoreError> {
+        bounded("registering the worker", async {
+            let mut connection = self.connection().await?;
+            // apalis wants a time of this machine here; `prove_alive` overwrites it with the database's.
+            let seen = 0_i64.into();
+            queries::register_worker(&mut *connection, self.queue(), worker, &seen, "cyberbrain").await?;
+            self.prove_alive(&mut connection, worker).await
+        })
+        .await
+    }
+
+    async fn heartbeat(&mut self, worker: &WorkerContext) -> Result<(), StoreError> {
+        bounded("sending a heartbeat", async {
+            let mut connection = self.connection().await?;
+            self.prove_alive(&mut connection, worker).await
+        })
+        .await
+    }
+
+    async fn fetch_next(&mut self, worker: &WorkerContext) -> Result<Vec<PgTask>, StoreError> {
+        // Never more than can be started at once: while tasks wait in apalis' buffer, its worker neither
+        // sends heartbeats nor writes results.
+        let room = self.load.free().clamp(1, self.config.batch_size);
+        let config = self.config.clone().batch_size(room);
+        let _claiming = self.load.begin_claim();
+        bounded("claiming tasks", async {
+            let mut connection = self.connection().await?;
+            queries::fetch_next(&mut *connection, &config, worker).await
+        })
+        .await
+    }
+
+    async fn reenqueue_abandoned(
+        &mut self,
+        tasks: Vec<ApalisTask<Vec<u8>>>,
+        worker: &WorkerContext,
+    ) -> Result<u64, StoreError> {
+        let ids: Vec<String> =
+            tasks.iter().filter_map(|task| task.task_id().map(ToString::to_string)).collect();
+        bounded("giving tasks back", async {
+            let mut connection = self.connection().await?;
+            queries::reenqueue_abandoned(&mut *connection, self.queue(), worker.name(), &ids).await
+        })
+        .await
+    }
+
+    async fn handle_events(
+        &mut self,
+        events: Vec<TaskEvent<Value>>,
+        worker: &WorkerContext,
+    ) -> Result<(), StoreError> {
+        let results: Vec<_> = events
+            .iter()
+            .filter_map(|event| if let TaskEvent::Complete(result) = event { Some(result) } else { None })
+            .collect();
+        if results.is_empty() {
+            return Ok(());
+        }
+        bounded("writing results", async {
+            let mut connection = self.connection().await?;
+            queries::handle_results(&mut *connection, &results, worker.name()).await.map(drop)
+        })
+        .await
+    }
+
+    async fn push_tasks(&mut self, tasks: Vec<PgTask>) -> Result<(), StoreError> {
+        bounded("pushing tasks", async {
+            let mut connection = self.connection().await?;
+            queries::push_tasks(&mut *connection, self.queue(), tasks).await
+        })
+        .await
+    }
+}
+
+async fn bounded<T>(
+    doing: &'static str,
+    statement: impl Future<Output = Result<T, apalis_postgres::Error>> + Send,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, statement).await {
+        Ok(done) => done.map_err(|source| StoreError::Database(doing, source)),
+        Err(_) => Err(StoreError::TimedOut(doing)),
+    }
+}

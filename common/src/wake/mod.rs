@@ -1,0 +1,16 @@
+//! Waking other processes early, by LISTEN and NOTIFY.
+//!
+//! A wake says "look again" and nothing else: what there is to do is read from the tables, and whoever waits
+//! for wakes also looks on an interval of its own. So a lost wake costs time, never correctness.
+//!
+//! No NOTIFY is sent inside a transaction (each takes a global lock at commit): a [`Debouncer`] sends it
+//! afterwards, many as one. [`listen`] survives lost connections and wakes after each, since something may
+//! have been missed.
+
+mod backoff;
+mod debouncer;
+mod listener;
+
+pub use backoff::Backoff;
+pub use debouncer::Debouncer;
+pub use listener::{Wakes, listen};

@@ -1,0 +1,6 @@
+//! The shells of this crate against the real thing.
+
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod queue;
+mod wake;

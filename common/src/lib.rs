@@ -6,6 +6,7 @@ pub mod config;
 pub mod db;
 pub mod ids;
 pub mod metric;
+pub mod postgres;
 pub mod queue;
 pub mod ready;
 pub mod shutdown;

@@ -78,7 +78,4 @@ pub struct SupervisionArgs {
     /// Written once the role serves
     #[arg(long, hide = true)]
     pub ready_file: Option<PathBuf>,
-    /// End when standard input closes
-    #[arg(long, hide = true)]
-    pub exit_with_parent: bool,
 }

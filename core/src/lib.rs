@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod placement;
 pub mod reconcile;
 pub mod report;
+pub mod run;
 pub mod spec;
 pub mod staging;
 pub mod watch;

@@ -76,7 +76,10 @@ impl Drop for Proxy {
 }
 
 async fn serve(
-    listener: TcpListener, address: SocketAddr, upstream: SocketAddr, mut modes: watch::Receiver<Mode>,
+    listener: TcpListener,
+    address: SocketAddr,
+    upstream: SocketAddr,
+    mut modes: watch::Receiver<Mode>,
     report: watch::Sender<Option<Mode>>,
 ) {
     let mut listener = Some(listener);

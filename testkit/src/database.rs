@@ -56,7 +56,11 @@ impl TestDb {
         }
         let shared = server::shared().expect("required one line above");
         let (reply, made) = oneshot::channel();
-        shared.orders.send(Order::Create { origin, reply }).await.expect("the keeper lives as long as the process");
+        shared
+            .orders
+            .send(Order::Create { origin, reply })
+            .await
+            .expect("the keeper lives as long as the process");
         match tokio::time::timeout(Duration::from_secs(60), made).await {
             Ok(Ok(Ok(Made { name, url }))) => Some(Self { url, name }),
             Ok(Ok(Err(error))) => panic!("could not make a test database: {error}"),

@@ -126,7 +126,9 @@ mod tests {
 
     #[test]
     fn an_engine_is_there_only_if_it_answers_well() {
-        for (answer, there) in [("HTTP/1.0 200 OK\r\n\r\nOK", true), ("HTTP/1.1 503 Busy\r\n\r\n", false), ("", false)] {
+        for (answer, there) in
+            [("HTTP/1.0 200 OK\r\n\r\nOK", true), ("HTTP/1.1 503 Busy\r\n\r\n", false), ("", false)]
+        {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let host = format!("tcp://{}", listener.local_addr().unwrap());
             let engine = std::thread::spawn(move || {
@@ -137,6 +139,10 @@ mod tests {
             assert_eq!(ping_docker_at(&host).is_ok(), there, "{answer:?}");
             engine.join().unwrap();
         }
-        assert!(ping_docker_at("unix:///nonexistent/docker.sock").unwrap_err().contains("/nonexistent/docker.sock"));
+        assert!(
+            ping_docker_at("unix:///nonexistent/docker.sock")
+                .unwrap_err()
+                .contains("/nonexistent/docker.sock")
+        );
     }
 }

@@ -73,7 +73,10 @@ fn start() -> Result<Shared, String> {
             }
         });
     };
-    std::thread::Builder::new().name("test-postgres".to_owned()).spawn(run).map_err(|error| error.to_string())?;
+    std::thread::Builder::new()
+        .name("test-postgres".to_owned())
+        .spawn(run)
+        .map_err(|error| error.to_string())?;
     // An installation by the package manager takes minutes.
     match outcome.recv_timeout(Duration::from_secs(900)) {
         Ok(result) => result.map(|()| Shared { orders }),
@@ -123,7 +126,8 @@ impl Keeper {
                 }
                 Order::Drop { name, done } => {
                     // Best effort: the server, or the next process, removes what is left.
-                    let _ = execute(&mut self.admin, format!("drop database if exists {name} with (force)")).await;
+                    let _ = execute(&mut self.admin, format!("drop database if exists {name} with (force)"))
+                        .await;
                     let _ = done.send(());
                 }
             }
@@ -141,8 +145,12 @@ impl Keeper {
         execute(&mut self.admin, format!("create database {name} template {source}")).await?;
         let url = with_database(&self.url, &name)?;
         match origin {
-            // Nothing left to apply; gives the copy its own identity, as a real copy would get.
-            Origin::Template => db::migrate(&url).await?,
+            // What `migrate` would do: a copy is another installation.
+            Origin::Template => {
+                let mut connection = db::connect(&url, "test").await?;
+                db::instance::ensure(&mut connection).await?;
+                connection.close().await?;
+            }
             Origin::Empty | Origin::CopyOf(_) => {}
         }
         Ok(Made { name, url })
@@ -156,15 +164,20 @@ async fn execute(connection: &mut PgConnection, statement: String) -> sqlx::Resu
 
 /// Says on the server that databases with this stem are in use, for as long as this connection lives.
 async fn hold(connection: &mut PgConnection, stem: &str) -> sqlx::Result<()> {
-    sqlx::query("select pg_advisory_lock(hashtextextended($1, 0))").bind(stem).execute(connection).await.map(|_| ())
+    sqlx::query("select pg_advisory_lock(hashtextextended($1, 0))")
+        .bind(stem)
+        .execute(connection)
+        .await
+        .map(|_| ())
 }
 
 /// Removes databases whose process is gone.
 async fn sweep(connection: &mut PgConnection, own_stem: &str) -> sqlx::Result<()> {
-    let names: Vec<String> = sqlx::query_scalar("select datname from pg_database where starts_with(datname, $1)")
-        .bind(PREFIX)
-        .fetch_all(&mut *connection)
-        .await?;
+    let names: Vec<String> =
+        sqlx::query_scalar("select datname from pg_database where starts_with(datname, $1)")
+            .bind(PREFIX)
+            .fetch_all(&mut *connection)
+            .await?;
     let stem_of = |name: &str| name.get(..own_stem.len()).map(str::to_owned);
     let stems: BTreeSet<String> = names.iter().filter_map(|name| stem_of(name)).collect();
     for stem in stems.iter().filter(|stem| *stem != own_stem) {
@@ -181,7 +194,10 @@ async fn sweep(connection: &mut PgConnection, own_stem: &str) -> sqlx::Result<()
                 let _ = execute(connection, format!("drop database if exists {name} with (force)")).await;
             }
         }
-        sqlx::query("select pg_advisory_unlock(hashtextextended($1, 0))").bind(stem).execute(&mut *connection).await?;
+        sqlx::query("select pg_advisory_unlock(hashtextextended($1, 0))")
+            .bind(stem)
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }

@@ -24,7 +24,10 @@ impl std::fmt::Debug for Instance {
 }
 
 /// Makes the identity, or a new one when this database is a copy of the one it was made in.
-pub(super) async fn ensure(connection: &mut Conn) -> Result<(), Error> {
+///
+/// # Errors
+/// When the database can't be written.
+pub async fn ensure(connection: &mut Conn) -> Result<(), Error> {
     let mut secret = [0_u8; 32];
     rand::rng().fill_bytes(&mut secret);
     sqlx::query!(

@@ -9,17 +9,24 @@ use std::{
 use rustix::process::{Pid, kill_process, test_kill_process};
 use tokio::time::{Instant, sleep};
 
-use super::{Durability, Error, Notice, Tell, USER, binaries::Binaries, command, home::Home, leash::POSTGRES_STEPS};
+use super::{
+    Durability, Error, Notice, Tell, USER, binaries::Binaries, command, home::Home, leash::POSTGRES_STEPS,
+};
 
 /// Makes the data if there is none, and picks the programs that fit it.
 pub(super) async fn prepare(
-    home: &Home, usable: &[Binaries], durability: Durability, tell: Tell<'_>,
+    home: &Home,
+    usable: &[Binaries],
+    durability: Durability,
+    tell: Tell<'_>,
 ) -> Result<Binaries, Error> {
     let newest = usable.first().ok_or_else(|| super::error::not_found(None))?;
     match data_version(&home.data())? {
-        Some(data) => usable.iter().find(|binaries| binaries.major == data).cloned().ok_or_else(|| {
-            Error::OtherVersion { path: home.path.clone(), data, installed: newest.major }
-        }),
+        Some(data) => usable
+            .iter()
+            .find(|binaries| binaries.major == data)
+            .cloned()
+            .ok_or_else(|| Error::OtherVersion { path: home.path.clone(), data, installed: newest.major }),
         None => {
             if !home.temporary {
                 tell(&Notice::Creating { path: home.path.clone() });
@@ -96,7 +103,8 @@ fn remove(directory: &Path) -> Result<(), Error> {
 /// watchdog is ending it already.
 pub(super) async fn end_leftover(home: &Home, tell: Tell<'_>) -> Result<(), Error> {
     let file = home.data().join("postmaster.pid");
-    let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.trim().parse().ok()) else {
+    let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.trim().parse().ok())
+    else {
         return Ok(());
     };
     if !serves(pid, &home.data()).await {

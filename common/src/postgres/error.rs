@@ -19,13 +19,18 @@ pub enum Error {
         line: String,
     },
     /// apt-get was there and failed.
-    #[error("could not install PostgreSQL: {output}\nType\n\n    apt-get update && {}\n\nto see why", debian::INSTALL_LINE)]
+    #[error(
+        "could not install PostgreSQL: {output}\nType\n\n    apt-get update && {}\n\nto see why",
+        debian::INSTALL_LINE
+    )]
     Install {
         /// What apt-get said.
         output: String,
     },
     /// The server named by the caller does not answer.
-    #[error("the database of DATABASE_URL ({place}) does not answer: check that it runs and that the URL is right")]
+    #[error(
+        "the database of DATABASE_URL ({place}) does not answer: check that it runs and that the URL is right"
+    )]
     Unreachable {
         /// Host, port and database, without the password.
         place: String,
@@ -48,10 +53,14 @@ pub enum Error {
         major: u32,
     },
     /// We are root and there is nobody to run the server as.
-    #[error("PostgreSQL does not run as root, and neither user `postgres` nor `nobody` exists: create one (`useradd --system postgres`) or run this as another user")]
+    #[error(
+        "PostgreSQL does not run as root, and neither user `postgres` nor `nobody` exists: create one (`useradd --system postgres`) or run this as another user"
+    )]
     NoAccount,
     /// No directory that the server's user can write to.
-    #[error("user {account} can't write in {path}, nor could another place be made: choose a data directory that it can reach")]
+    #[error(
+        "user {account} can't write in {path}, nor could another place be made: choose a data directory that it can reach"
+    )]
     NoPlace {
         /// The directory asked for.
         path: PathBuf,
@@ -73,7 +82,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// The data was made by a version that is not installed.
-    #[error("the data in {path} is of PostgreSQL {data}, and only {installed} is installed: install version {data}, or dump and reload")]
+    #[error(
+        "the data in {path} is of PostgreSQL {data}, and only {installed} is installed: install version {data}, or dump and reload"
+    )]
     OtherVersion {
         /// The directory asked for.
         path: PathBuf,
@@ -190,8 +201,12 @@ mod tests {
             ("ID=debian", None, true, "apt-get install -y postgresql"),
             ("ID=ubuntu\nID_LIKE=debian", None, false, "sudo apt-get install -y postgresql"),
             ("ID=fedora", None, true, "dnf install -y postgresql-server postgresql-contrib"),
-            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"", Some(13), false,
-                "sudo dnf install -y postgresql-server postgresql-contrib"),
+            (
+                "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"",
+                Some(13),
+                false,
+                "sudo dnf install -y postgresql-server postgresql-contrib",
+            ),
             ("ID=arch", None, true, "pacman -S --noconfirm postgresql"),
         ] {
             assert_eq!(line_for(os_release, too_old, root), line, "{os_release}");

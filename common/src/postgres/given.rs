@@ -21,7 +21,8 @@ pub(super) async fn check(url: &str) -> Result<(), Error> {
     );
     let work = async {
         let mut connection = PgConnection::connect_with(&options).await?;
-        let (version,): (String,) = sqlx::query_as("show server_version_num").fetch_one(&mut connection).await?;
+        let (version,): (String,) =
+            sqlx::query_as("show server_version_num").fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(version)
     };

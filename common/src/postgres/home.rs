@@ -118,8 +118,11 @@ fn key_of(path: &Path) -> String {
 
 /// The directory asked for if the account can use it, else one under [`SYSTEM_PARENT`] named after it.
 async fn permanent(wanted: &Path, account: &Account, tell: Tell<'_>) -> Result<PathBuf, Error> {
-    let wanted = std::path::absolute(wanted)
-        .map_err(|source| Error::File { doing: "resolve", path: wanted.to_owned(), source })?;
+    let wanted = std::path::absolute(wanted).map_err(|source| Error::File {
+        doing: "resolve",
+        path: wanted.to_owned(),
+        source,
+    })?;
     if take_over(&wanted, account).await? {
         return Ok(wanted);
     }
@@ -133,8 +136,11 @@ async fn permanent(wanted: &Path, account: &Account, tell: Tell<'_>) -> Result<P
         return Err(no_place());
     }
     let pointer = wanted.join("LOCATION");
-    fs::write(&pointer, format!("{}\n", used.display()))
-        .map_err(|source| Error::File { doing: "write", path: pointer, source })?;
+    fs::write(&pointer, format!("{}\n", used.display())).map_err(|source| Error::File {
+        doing: "write",
+        path: pointer,
+        source,
+    })?;
     tell(&Notice::Elsewhere { wanted, used: used.clone() });
     Ok(used)
 }

@@ -144,7 +144,10 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Installing { line } => {
-                write!(f, "PostgreSQL is missing; installing it with `{line}` (its own server is not started)")
+                write!(
+                    f,
+                    "PostgreSQL is missing; installing it with `{line}` (its own server is not started)"
+                )
             }
             Self::Creating { path } => write!(f, "making a new PostgreSQL database in {}", path.display()),
             Self::Elsewhere { wanted, used } => write!(

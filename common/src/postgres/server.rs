@@ -10,7 +10,9 @@ use std::{
 };
 
 use rustix::process::{Pid, kill_process};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions, postgres::PgSslMode};
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions, postgres::PgSslMode,
+};
 use tokio::{
     process::Child,
     time::{Instant, sleep, timeout},
@@ -67,7 +69,8 @@ impl Server {
             match ready(&mut child, &connect).await {
                 Ready::Answers => {
                     create_database(&connect).await?;
-                    let url = format!("postgres://{USER}:{password}@127.0.0.1:{port}/{DATABASE}?sslmode=disable");
+                    let url =
+                        format!("postgres://{USER}:{password}@127.0.0.1:{port}/{DATABASE}?sslmode=disable");
                     return Ok(Self { url, home, socket_directory, port, pid, child, leash });
                 }
                 Ready::Ended => {
@@ -123,7 +126,8 @@ impl Server {
     /// # Errors
     /// When the operating system can't wait for it.
     pub async fn exited(&mut self) -> Result<ExitStatus, Error> {
-        let failed = |source| Error::File { doing: "wait for the server of", path: self.home.path.clone(), source };
+        let failed =
+            |source| Error::File { doing: "wait for the server of", path: self.home.path.clone(), source };
         self.child.wait().await.map_err(failed)
     }
 
@@ -157,7 +161,11 @@ async fn discard(home: &Home) -> Result<(), Error> {
 }
 
 fn spawn(
-    home: &Home, binaries: &Binaries, options: &Options, socket_directory: &Path, port: u16,
+    home: &Home,
+    binaries: &Binaries,
+    options: &Options,
+    socket_directory: &Path,
+    port: u16,
 ) -> Result<(Child, Leash), Error> {
     let mut ending = Ending::postgres();
     if home.temporary {
@@ -199,8 +207,14 @@ fn settings(options: &Options, socket_directory: &Path, port: u16) -> Vec<String
     match options.durability {
         Durability::Full => {}
         Durability::Relaxed => settings.extend(
-            ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_senders=0", "wal_level=minimal"]
-                .map(str::to_owned),
+            [
+                "fsync=off",
+                "synchronous_commit=off",
+                "full_page_writes=off",
+                "max_wal_senders=0",
+                "wal_level=minimal",
+            ]
+            .map(str::to_owned),
         ),
     }
     settings
@@ -249,7 +263,9 @@ async fn ready(child: &mut Child, connect: &PgConnectOptions) -> Ready {
         if !matches!(child.try_wait(), Ok(None)) {
             return Ready::Ended;
         }
-        if let Ok(Ok(connection)) = timeout(Duration::from_secs(5), PgConnection::connect_with(&connect)).await {
+        if let Ok(Ok(connection)) =
+            timeout(Duration::from_secs(5), PgConnection::connect_with(&connect)).await
+        {
             let _ = connection.close().await;
             return Ready::Answers;
         }

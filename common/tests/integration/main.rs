@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+mod leash;
+mod owner;
+mod postgres;
 mod queue;
 mod wake;

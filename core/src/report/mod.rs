@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The report of a Run: from what is stored about it to Markdown for people and typed JSON for programs.
+//!
+//! [`build`] is pure: the same facts give the same bytes. Every finished Run has a report, also one that failed,
+//! was cancelled or never started. It holds counts, codes, times and names of ours only; what a model or a log
+//! line said is in the artifacts. Names that people chose are escaped, so that none can change the document.
+//!
+//! Read in this order: `facts` (what goes in), `document` (what comes out), `headline` (a result in one
+//! sentence), `build`, `markdown`.
+
+mod build;
+mod document;
+mod facts;
+mod headline;
+mod markdown;
+
+#[cfg(test)]
+mod tests;
+
+pub use build::build;
+pub use document::{Ending, Failure, Job, JobCounts, RunReport};
+pub use facts::{DirectiveLine, GpuShare, JobFacts, MAX_LISTED_JOBS, Place, RunFacts, Tokens};
+pub use headline::{Headline, MAX_HEADLINE_FINDINGS, NamedValue, TopFinding};
+pub use markdown::render as markdown;

@@ -1,0 +1,275 @@
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    ids::GpuUuid,
+    lifecycle::{FailureKind, RunJobStatus, RunProgress, RunStatus},
+    outcome::{
+        CustomResult, CustomValue, Finding, FindingKind, GpuReport, JobResult, LogTriage, Novelty,
+        ServiceMap, Severity, SeverityCounts,
+    },
+    spec::DirectiveType,
+    staging::Window,
+};
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    "2026-11-23T10:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
+}
+
+fn run(jobs: Vec<JobFacts>) -> RunFacts {
+    RunFacts {
+        run: Uuid::from_u128(0xa1).into(),
+        directive: DirectiveLine { directive_type: DirectiveType::D1, name: "Log triage".into(), version: 2 },
+        requested_by: "key:admin".into(),
+        tags: vec!["nightly".into()],
+        created_at: at(0),
+        started_at: Some(at(3)),
+        finished_at: at(3_700),
+        progress: jobs.iter().map(|job| job.status).collect(),
+        tokens: Tokens { prompt: 120, completion: 30 },
+        jobs,
+    }
+}
+
+fn job(ordinal: u32, status: RunJobStatus) -> JobFacts {
+    JobFacts {
+        id: Uuid::from_u128(u128::from(ordinal)).into(),
+        ordinal,
+        job: "log_triage".into(),
+        name: format!("job_{ordinal}"),
+        status,
+        host: Some("alpha".into()),
+        place: Some(Place::Cpu),
+        selection_reason: Some("CPU: no GPU wanted".into()),
+        attempts: 1,
+        started_at: Some(at(4)),
+        finished_at: Some(at(66)),
+        headline: None,
+        failure: match status {
+            RunJobStatus::Failed => Some(FailureKind::NonzeroExit),
+            RunJobStatus::Cancelled => Some(FailureKind::Cancelled),
+            RunJobStatus::Pending
+            | RunJobStatus::Assigned
+            | RunJobStatus::Running
+            | RunJobStatus::Success => None,
+        },
+        failure_detail: None,
+        tokens: Tokens::default(),
+    }
+}
+
+fn triage() -> JobResult {
+    JobResult::LogTriage(LogTriage {
+        window: None,
+        compared_with: None,
+        entries: 1_200,
+        lines: 1_300,
+        bytes: 90_000,
+        malformed_lines: 0,
+        cut_lines: 0,
+        severities: SeverityCounts { fatal: 1, error: 6, warning: 1, info: 1_192, debug: 0, unstated: 0 },
+        sources: Vec::new(),
+        sources_left_out: 2,
+        templates: Vec::new(),
+        templates_left_out: 0,
+        untemplated_entries: 0,
+        stack_traces: Vec::new(),
+        stack_traces_left_out: 0,
+        findings: vec![Finding {
+            kind: FindingKind::OutOfMemory,
+            severity: Severity::Fatal,
+            novelty: Novelty::New,
+            host: "alpha".into(),
+            container: "web|1".into(),
+            count: 1,
+            first_seen: None,
+            last_seen: None,
+            subject: None,
+        }],
+        findings_left_out: 0,
+    })
+}
+
+/// One Run with every kind of ending.
+fn mixed() -> RunFacts {
+    let gpu = GpuShare { uuid: GpuUuid::new("GPU-1"), reserved_mib: 8_192 };
+    run(vec![
+        JobFacts {
+            headline: Some(Headline::of(&triage())),
+            tokens: Tokens { prompt: 120, completion: 30 },
+            place: Some(Place::Gpu { gpus: vec![gpu] }),
+            selection_reason: Some("best score: GPU-1 (score 0.100)".into()),
+            ..job(1, RunJobStatus::Success)
+        },
+        JobFacts {
+            failure_detail: Some("the worker ended with exit code 3".into()),
+            attempts: 3,
+            place: Some(Place::CpuFallback),
+            ..job(2, RunJobStatus::Failed)
+        },
+        JobFacts {
+            name: "<b>evil|*name*\n# x".into(),
+            host: None,
+            place: None,
+            selection_reason: None,
+            attempts: 0,
+            started_at: None,
+            ..job(3, RunJobStatus::Cancelled)
+        },
+    ])
+}
+
+#[test]
+fn the_markdown_of_a_mixed_run() {
+    let report = build(mixed()).unwrap();
+    assert_eq!(markdown(&report), include_str!("golden.md"));
+}
+
+#[test]
+fn the_json_is_read_back() {
+    let report = build(mixed()).unwrap();
+    let text = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<RunReport>(&text).unwrap(), report);
+    assert!(text.contains(r#""headline":{"kind":"log_triage""#), "{text}");
+    assert!(text.contains(r#""place":{"kind":"gpu""#), "{text}");
+}
+
+#[test]
+fn endings_and_titles() {
+    use RunJobStatus::{Cancelled, Failed, Success};
+    let cases: [(&[RunJobStatus], RunStatus, Ending, &str); 9] = [
+        (&[Success], RunStatus::Success, Ending::Success, "Log triage: succeeded"),
+        (&[Success, Success], RunStatus::Success, Ending::Success, "Log triage: all 2 jobs succeeded"),
+        (&[Failed], RunStatus::Failed, Ending::Failed, "Log triage: failed"),
+        (&[Failed, Failed], RunStatus::Failed, Ending::Failed, "Log triage: all 2 jobs failed"),
+        (
+            &[Success, Failed, Success],
+            RunStatus::Failed,
+            Ending::PartlyFailed,
+            "Log triage: 1 of 3 jobs failed",
+        ),
+        (
+            &[Failed, Cancelled, Cancelled],
+            RunStatus::Failed,
+            Ending::Failed,
+            "Log triage: 1 of 3 jobs failed, 2 were cancelled",
+        ),
+        (&[Cancelled], RunStatus::Cancelled, Ending::Cancelled, "Log triage: cancelled"),
+        (&[Cancelled, Cancelled], RunStatus::Cancelled, Ending::Cancelled, "Log triage: cancelled"),
+        (
+            &[Success, Cancelled],
+            RunStatus::Cancelled,
+            Ending::PartlyCancelled,
+            "Log triage: cancelled after 1 of 2 jobs",
+        ),
+    ];
+    for (statuses, status, ending, title) in cases {
+        let report =
+            build(run(statuses.iter().zip(1..).map(|(status, n)| job(n, *status)).collect())).unwrap();
+        assert_eq!((report.status, report.ending, report.title.as_str()), (status, ending, title));
+    }
+}
+
+#[test]
+fn an_open_run_has_no_report() {
+    for open in [RunJobStatus::Pending, RunJobStatus::Assigned, RunJobStatus::Running] {
+        assert_eq!(build(run(vec![job(1, RunJobStatus::Success), job(2, open)])), None, "{open}");
+    }
+}
+
+#[test]
+fn a_run_that_never_started_has_one() {
+    let never = JobFacts {
+        failure: Some(FailureKind::Infeasible),
+        failure_detail: Some("99999 MiB of memory are asked for; the largest known host has 8000".into()),
+        ..job(1, RunJobStatus::Failed)
+    };
+    let report = build(RunFacts { started_at: None, ..run(vec![never]) }).unwrap();
+    assert_eq!((report.waited_ms, report.ran_ms), (None, None));
+    let text = markdown(&report);
+    assert!(text.contains("| Started | never |"), "{text}");
+    assert!(text.contains("failed, infeasible: 99999 MiB of memory"), "{text}");
+}
+
+#[test]
+fn jobs_that_are_not_listed_are_counted() {
+    let facts = RunFacts {
+        progress: RunProgress { success: 700, ..RunProgress::default() },
+        ..run(vec![job(1, RunJobStatus::Success)])
+    };
+    let report = build(facts).unwrap();
+    assert_eq!(report.jobs_left_out, 699);
+    assert!(markdown(&report).contains("699 more jobs are counted above and not listed."));
+}
+
+#[test]
+fn headlines_by_kind_of_result() {
+    let window = Window { from: at(0), to: at(60) };
+    let gpus =
+        GpuReport { window, gpus: Vec::new(), gpus_left_out: 0, overlaps: Vec::new(), overlaps_left_out: 0 };
+    let map = ServiceMap {
+        taken_at: at(0),
+        host: "alpha".into(),
+        services: Vec::new(),
+        services_left_out: 1,
+        edges: Vec::new(),
+        edges_left_out: 4,
+        networks: 2,
+    };
+    let values =
+        [("loss".to_owned(), CustomValue::Number(0.25)), ("steps".to_owned(), CustomValue::Integer(9))];
+    let custom = CustomResult { values: values.into_iter().collect() };
+    let cases = [
+        (triage(), "1 finding in 1200 entries from 2 containers: 7 errors, 1 warning, 0 stack traces"),
+        (JobResult::GpuReport(gpus.clone()), "no GPU"),
+        (
+            JobResult::GpuReport(GpuReport { gpus_left_out: 2, overlaps_left_out: 1, ..gpus.clone() }),
+            "2 GPUs, 0 samples, 0 leases, 1 double booking",
+        ),
+        (
+            JobResult::GpuReport(GpuReport { gpus_left_out: 1, ..gpus }),
+            "1 GPU, 0 samples, 0 leases, no double booking",
+        ),
+        (JobResult::ServiceMap(map), "1 service (0 running, 0 unhealthy), 4 connections, 2 networks"),
+        (JobResult::Custom(custom), "2 values"),
+    ];
+    for (result, expected) in cases {
+        assert_eq!(Headline::of(&result).to_string(), expected);
+    }
+}
+
+#[test]
+fn spans_of_time() {
+    for (finished, expected) in
+        [(0, "0.0 s"), (3, "0.0 s"), (10, "7.0 s"), (63, "1 min 0 s"), (7_326, "2 h 2 min")]
+    {
+        let report =
+            build(RunFacts { finished_at: at(finished), ..run(vec![job(1, RunJobStatus::Success)]) });
+        let text = markdown(&report.unwrap());
+        assert!(text.contains(&format!("(ran {expected})")), "{expected}: {text}");
+    }
+}
+
+proptest! {
+    /// Whatever a name holds, the document keeps its lines and headings.
+    #[test]
+    fn no_name_changes_the_document(name in "(?s).{0,60}") {
+        let facts = |name: &str| {
+            let mut facts = mixed();
+            facts.jobs[0].name = name.to_owned();
+            facts.jobs[0].host = Some(name.to_owned());
+            facts.directive.name = name.to_owned();
+            facts.tags = vec![name.to_owned()];
+            markdown(&build(facts).unwrap())
+        };
+        let shape = |text: &str| {
+            let bars = |line: &str| line.replace(r"\|", "").replace(r"\\", "").matches('|').count();
+            text.lines().map(|line| (line.starts_with('#'), bars(line))).collect::<Vec<_>>()
+        };
+        let named = facts(&name);
+        prop_assert_eq!(shape(&named), shape(&facts("x")));
+        prop_assert!(!named.replace("\\<", "").contains('<'));
+    }
+}

@@ -1,7 +1,8 @@
 //! Why nothing fits: the nearest place and what is in the way there.
 
 use super::{
-    books::{Ask, Books, HostBook},
+    ask::Ask,
+    books::{Books, HostBook},
     reason::{Obstacle, Place, WaitingReason},
     select::Which,
 };

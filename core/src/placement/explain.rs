@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::{
-    books::{Ask, Books},
+    ask::Ask,
+    books::Books,
     keep, never,
     order::Line,
     problem::Problem,

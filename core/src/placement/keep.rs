@@ -8,7 +8,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    books::{Ask, Books, Kept},
+    ask::Ask,
+    books::{Books, Kept},
     never::is_strict,
     problem::{Placeability, Problem, Request, Telemetry},
     reason::Obstacle,

@@ -9,11 +9,13 @@
 //! Order: priority (a higher number goes first), then the submitter that holds least, then age. Deliberately
 //! absent: preemption, gangs across hosts, estimates of when something is freed.
 //!
-//! Read in this order: `problem` (the model), `score`, `books` (what is left while a plan grows), `select`
+//! Read in this order: `problem` (the model), `score`, `card` and `books` (what is left while a plan grows), `select`
 //! (the choice), `diagnose` and `reason` (why not), `never` (infeasible), `keep` (nobody starves), `order`,
 //! `solve`, `explain`.
 
+mod ask;
 mod books;
+mod card;
 mod diagnose;
 mod explain;
 mod keep;

@@ -3,10 +3,10 @@
 //! Where nothing is known that could be judged, the answer is to wait, never to refuse.
 
 use super::{
-    books::{Ask, Books, Demand, HostBook, too_small},
+    ask::Ask,
+    books::{Books, HostBook, too_small},
     problem::Request,
     reason::{Infeasible, Obstacle},
-    score::ceiling_mib,
 };
 use crate::spec::{GpuPolicy, OnMiss};
 
@@ -62,7 +62,7 @@ fn gpu_never(books: &Books<'_>, ask: &Ask<'_>) -> Option<Infeasible> {
     let asked = |book: &HostBook<'_>, card: usize| !strict || ask.names(book.host, book.cards[card].gpu);
     // Cards that are large enough, and none on hosts where the named card is missing or too small.
     let enough = |book: &HostBook<'_>| {
-        let fit = |card: usize| books.card_never(book.cards[card].gpu, ask).is_none();
+        let fit = |card: usize| book.cards[card].never(ask).is_none();
         let cards = 0..book.cards.len();
         if cards.clone().any(|card| asked(book, card) && fit(card)) {
             cards.filter(|card| fit(*card)).count()
@@ -70,7 +70,7 @@ fn gpu_never(books: &Books<'_>, ask: &Ask<'_>) -> Option<Infeasible> {
             0
         }
     };
-    let is_host = |book: &HostBook<'_>| too_small(book.host, Demand::on_cpu(ask.request)).is_none();
+    let is_host = |book: &HostBook<'_>| too_small(book.host, ask.demand).is_none();
     if hosts.iter().any(|book| is_host(book) && enough(book) >= ask.cards()) {
         return None;
     }
@@ -78,16 +78,15 @@ fn gpu_never(books: &Books<'_>, ask: &Ask<'_>) -> Option<Infeasible> {
     let largest = hosts
         .iter()
         .flat_map(|book| book.cards.iter().filter(|card| !strict || ask.names(book.host, card.gpu)))
-        .map(|card| card.gpu)
-        .max_by_key(|gpu| ceiling_mib(gpu, books.options.safety));
+        .max_by_key(|card| card.ceiling_mib);
     let most = hosts.iter().map(|book| enough(book)).max().unwrap_or(0);
     Some(match (largest, ask.request.named_gpu()) {
         (None, Some((wanted, _))) => Infeasible::GpuUnknown { wanted },
-        (Some(gpu), _) if matches!(books.card_never(gpu, ask), Some(Obstacle::GpuTooSmall { .. })) => {
+        (Some(card), _) if matches!(card.never(ask), Some(Obstacle::GpuTooSmall { .. })) => {
             Infeasible::Vram {
-                need_mib: ask.need_mib(gpu),
-                gpu: gpu.uuid.clone(),
-                largest_mib: ceiling_mib(gpu, books.options.safety),
+                need_mib: ask.need_mib(card.gpu),
+                gpu: card.gpu.uuid.clone(),
+                largest_mib: card.ceiling_mib,
             }
         }
         (Some(_), _) | (None, None) if most < ask.cards() => Infeasible::TooFewGpus {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::books::{Ask, Books};
+use super::{ask::Ask, books::Books};
 
 /// Whether only the card that was named will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) fn gpus(books: &Books<'_>, ask: &Ask<'_>, which: Which) -> Option<Pic
         fitting.extend(
             (0..book.cards.len())
                 .filter(|card| books.card_obstacle(position, *card, &view, ask).is_none())
-                .map(|card| (books.cost(&book.cards[card]), card)),
+                .map(|card| (book.cards[card].cost, card)),
         );
         // Stable, and the cards are in index order: equal costs leave the lowest index in front.
         fitting.sort_by(|a, b| compare_cost(a.0, b.0));

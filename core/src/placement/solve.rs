@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::{
-    books::{Ask, Books},
+    ask::Ask,
+    books::Books,
     diagnose::{self, Blocked, FallbackGate},
     keep,
     never::{self, Outlook},
@@ -232,10 +233,10 @@ impl<'a> Tick<'a> {
             let card = &book.cards[*card];
             PickedCard {
                 gpu: card.gpu.uuid.clone(),
-                score: self.books.score(card),
-                free_mib: self.books.free_mib(card),
+                score: card.score,
+                free_mib: card.free_mib,
                 total_mib: card.gpu.total_mib,
-                utilization_percent: self.books.utilization_percent(card),
+                utilization_percent: card.utilization_percent,
             }
         };
         let placement = Placement {

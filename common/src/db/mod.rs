@@ -7,11 +7,20 @@ mod column;
 mod connect;
 mod error;
 
+pub mod artifacts;
 pub mod attempts;
 pub mod audit;
+pub mod contact;
+pub mod gpus;
+pub mod hosts;
 pub mod instance;
+pub mod inventory;
+pub mod launchers;
 pub mod migrate;
+pub mod offers;
 pub mod seed;
+pub mod staging;
+pub mod supervision;
 pub mod transition;
 
 pub use column::Col;

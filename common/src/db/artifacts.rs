@@ -1,0 +1,76 @@
+//! Files that workers left: their rows. The files stay on the host that made them.
+
+use cyberbrain_core::{
+    ids::{ArtifactId, AttemptId, HostId, RunId, RunJobId},
+    text_enum,
+};
+
+use super::{Conn, Error};
+use crate::ids::fresh;
+
+text_enum! {
+    /// What an artifact is.
+    ArtifactType("artifact type") {
+        Log = "log",
+        Report = "report",
+        Data = "data",
+        Other = "other",
+    }
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactFile {
+    pub kind: ArtifactType,
+    /// Relative to the logs root of its host.
+    pub path: String,
+    pub size_bytes: u64,
+    pub sha256: [u8; 32],
+    pub mime_type: &'static str,
+}
+
+/// Whose files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    pub run: RunId,
+    pub run_job: RunJobId,
+    pub attempt: AttemptId,
+    pub host: HostId,
+}
+
+/// Stores the rows; a path that is there already is kept as it is.
+///
+/// # Errors
+/// A database error.
+pub async fn insert(connection: &mut Conn, origin: Origin, files: &[ArtifactFile]) -> Result<(), Error> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<uuid::Uuid> = files.iter().map(|_| fresh::<ArtifactId>().uuid()).collect();
+    let kinds: Vec<String> = files.iter().map(|file| file.kind.as_str().to_owned()).collect();
+    let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+    let sizes: Vec<i64> = files.iter().map(|file| i64::try_from(file.size_bytes).unwrap_or(i64::MAX)).collect();
+    let hashes: Vec<Vec<u8>> = files.iter().map(|file| file.sha256.to_vec()).collect();
+    let types: Vec<String> = files.iter().map(|file| file.mime_type.to_owned()).collect();
+    sqlx::query!(
+        "insert into run_artifacts (id, run_id, run_job_id, attempt_id, host_id, artifact_type, path, size_bytes,
+             sha256, mime_type)
+         select id, $2, $3, $4, $5, kind, path, size_bytes, sha256, mime_type
+         from unnest($1::uuid[], $6::text[], $7::text[], $8::bigint[], $9::bytea[], $10::text[])
+             as t(id, kind, path, size_bytes, sha256, mime_type)
+         on conflict (host_id, path) do nothing",
+        &ids,
+        origin.run.uuid(),
+        origin.run_job.uuid(),
+        origin.attempt.uuid(),
+        origin.host.uuid(),
+        &kinds,
+        &paths,
+        &sizes,
+        &hashes,
+        &types,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

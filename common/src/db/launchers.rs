@@ -1,0 +1,46 @@
+//! Launcher processes: one row per incarnation.
+
+use cyberbrain_core::ids::{HostId, LauncherId};
+
+use super::{Conn, Error};
+
+/// A launcher process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LauncherFacts {
+    pub id: LauncherId,
+    pub host: HostId,
+    pub pid: u32,
+    pub version: &'static str,
+    pub files_url: Option<String>,
+    pub metrics_url: Option<String>,
+}
+
+/// Registers a launcher, alive.
+///
+/// # Errors
+/// A database error.
+pub async fn register(connection: &mut Conn, facts: &LauncherFacts) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into launchers (id, host_id, pid, version, files_url, metrics_url) values ($1, $2, $3, $4, $5, $6)",
+        facts.id.uuid(),
+        facts.host.uuid(),
+        facts.pid.cast_signed(),
+        facts.version,
+        facts.files_url,
+        facts.metrics_url,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a launcher has ended. Its attempts are orphaned by the caller, in the same transaction.
+///
+/// # Errors
+/// A database error.
+pub async fn end(connection: &mut Conn, launcher: LauncherId) -> Result<(), Error> {
+    sqlx::query!("update launchers set state = 'ended' where id = $1", launcher.uuid())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

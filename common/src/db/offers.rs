@@ -1,0 +1,113 @@
+//! Taking attempts: offers that are open, and orphans whose owner fell silent.
+//!
+//! Both skip what somebody else is just taking, so that launchers of one host never wait for each other. Whoever
+//! commits owns the attempt under the fence that is returned.
+
+use cyberbrain_core::{
+    audit::Actor,
+    ids::{AttemptId, Fence, HostId, LauncherId, RunJobId},
+    lifecycle::Event,
+};
+
+use super::{
+    Conn, Error,
+    transition::{Facts, Step, transition_all},
+};
+
+/// An attempt that now belongs to the launcher that asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    pub run_job: RunJobId,
+    pub attempt: AttemptId,
+    pub fence: Fence,
+}
+
+/// Accepts at most `limit` of the offers to this host: highest priority first, then oldest. None while the queue
+/// `launch` is paused.
+///
+/// # Errors
+/// A database error; roll back then.
+pub async fn accept(
+    connection: &mut Conn,
+    host: HostId,
+    launcher: LauncherId,
+    limit: u32,
+    actor: &Actor,
+) -> Result<Vec<Taken>, Error> {
+    let rows = sqlx::query!(
+        "select j.id as run_job, a.id as attempt, a.fence
+         from attempts a join run_jobs j on j.id = a.run_job_id
+         where a.host_id = $1 and a.state = 'offered' and a.launcher_id is null
+             and not exists (select 1 from queue_pauses where queue = 'launch')
+         order by j.priority desc, a.offered_at, a.id limit $2
+         for no key update of j, a skip locked",
+        host.uuid(),
+        i64::from(limit),
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let open = rows
+        .into_iter()
+        .map(|row| Taken { run_job: row.run_job.into(), attempt: row.attempt.into(), fence: Fence(row.fence) })
+        .collect();
+    take(connection, open, launcher, actor, |fence| Event::Accept { fence }).await
+}
+
+/// Adopts at most `limit` of this host's attempts that nobody owns.
+///
+/// # Errors
+/// A database error; roll back then.
+pub async fn adopt(
+    connection: &mut Conn,
+    host: HostId,
+    launcher: LauncherId,
+    limit: u32,
+    actor: &Actor,
+) -> Result<Vec<Taken>, Error> {
+    let rows = sqlx::query!(
+        "select j.id as run_job, a.id as attempt, a.fence
+         from attempts a join run_jobs j on j.id = a.run_job_id
+         where a.host_id = $1 and a.launcher_id is null and a.state in ('accepted', 'starting', 'running', 'stopping')
+         order by a.id limit $2
+         for no key update of j, a skip locked",
+        host.uuid(),
+        i64::from(limit),
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let orphans = rows
+        .into_iter()
+        .map(|row| Taken { run_job: row.run_job.into(), attempt: row.attempt.into(), fence: Fence(row.fence) })
+        .collect();
+    take(connection, orphans, launcher, actor, |fence| Event::Adopt { fence }).await
+}
+
+async fn take(
+    connection: &mut Conn,
+    candidates: Vec<Taken>,
+    launcher: LauncherId,
+    actor: &Actor,
+    event: impl Fn(Fence) -> Event,
+) -> Result<Vec<Taken>, Error> {
+    let steps: Vec<Step> = candidates
+        .iter()
+        .map(|taken| Step {
+            run_job: taken.run_job,
+            event: event(taken.fence),
+            facts: Facts { launcher: Some(launcher), ..Facts::default() },
+        })
+        .collect();
+    let outcomes = transition_all(connection, &steps, actor).await?;
+    Ok(candidates.into_iter().zip(outcomes).filter_map(|(taken, outcome)| outcome.is_ok().then_some(taken)).collect())
+}
+
+/// Gives attempts back so that somebody else can adopt them. Those that are not the caller's any more stay as they
+/// are.
+///
+/// # Errors
+/// A database error; roll back then.
+pub async fn hand_over(connection: &mut Conn, held: &[Taken], actor: &Actor) -> Result<(), Error> {
+    let steps: Vec<Step> =
+        held.iter().map(|taken| Step::new(taken.run_job, Event::Orphan { fence: taken.fence })).collect();
+    transition_all(connection, &steps, actor).await.map(drop)
+}

@@ -53,7 +53,7 @@ pub async fn assignments(connection: &mut Conn, attempts: &[AttemptId]) -> Resul
         r#"select a.id, a.run_job_id, a.run_id, a.number, a.fence, a.state as "state: Col<AttemptState>", a.boot_id,
              j.task_key, j.spec, j.params, j.inputs, j.cancel_requested_at is not null as "cancelled!",
              r.directive_type as "kind: Col<DirectiveType>", r.directive_name,
-             coalesce(r.directive_snapshot ->> 'text', r.directive_snapshot ->> 'directive_text', '') as "text!"
+             coalesce(r.directive_snapshot ->> 'text', '') as "text!"
            from attempts a join run_jobs j on j.id = a.run_job_id join runs r on r.id = a.run_id
            where a.id = any($1)"#,
         &ids,

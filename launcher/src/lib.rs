@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The host agent: what runs workers on one machine.
+
+pub mod image;
+pub mod runtime;

@@ -1,0 +1,8 @@
+//! Integration tests of the host agent: real engine where there is one, real FFI, real processes.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
+mod conformance;
+mod docker;
+mod docker_engine;
+mod process_engine;

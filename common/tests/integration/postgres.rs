@@ -2,19 +2,19 @@
 
 use std::{
     fs,
+    net::TcpListener,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Mutex,
     time::Duration,
 };
 
-use cyberbrain_common::postgres::{
-    self, Durability, Error, Install, Notice, Options, Place, Postgres, Search, Server,
-};
-use cyberbrain_testkit::{Need, require, wait_until};
+use cyberbrain_common::postgres::{self, Error, Install, Notice, Options, Place, Postgres, Search, Server};
+use cyberbrain_testkit::{Need, TestDb, require, wait_until};
 use rustix::process::Signal;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::{
     leash::watchdog_of,
@@ -113,7 +113,14 @@ async fn a_second_start_has_the_data_of_the_first() {
     let (server, notices) = open(&options(&path)).await;
     assert_eq!(notices, []);
     assert_eq!(ask(server.url(), "select word from kept").await, "still here");
+    let version = server.data_dir().join("PG_VERSION");
     server.stop().await.unwrap();
+
+    // Data that no installed version can read is left as it is.
+    fs::write(&version, "12\n").unwrap();
+    let error = fails(&options(&path)).await;
+    assert!(matches!(error, Error::OtherVersion { data: 12, .. }), "{error:?}");
+    assert!(version.exists());
 }
 
 #[tokio::test]
@@ -232,15 +239,19 @@ async fn a_pid_file_that_names_another_program_is_no_obstacle() {
     let text = fs::read_to_string(&file).unwrap();
     server.stop().await.unwrap();
 
-    // A process of the same user that lives and serves other data, as after a restart of the machine.
-    let (other, _) = open(&Options::temporary()).await;
+    // A process of the same user that lives and is no server, as after a restart of the machine.
+    let mut stranger = Command::new("sleep");
+    stranger.arg("600").kill_on_drop(true);
+    if root() {
+        stranger.uid(fs::metadata(&path).unwrap().uid());
+    }
+    let stranger = stranger.spawn().unwrap();
     let (_, rest) = text.split_once('\n').unwrap();
-    fs::write(&file, format!("{}\n{rest}", other.pid())).unwrap();
+    fs::write(&file, format!("{}\n{rest}", stranger.id().unwrap())).unwrap();
     let (server, notices) = open(&options(&path)).await;
     assert_eq!(notices, []);
-    assert!(runs(other.pid()));
+    assert!(runs(stranger.id().unwrap()));
     server.stop().await.unwrap();
-    other.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -302,37 +313,19 @@ async fn programs_that_are_too_old_are_named() {
 }
 
 #[tokio::test]
-async fn data_of_another_version_is_not_touched() {
-    if !require(Need::Postgres) {
-        return;
-    }
-    let directory = open_directory();
-    let path = directory.path().join("postgres");
-    let (server, _) = open(&options(&path)).await;
-    let version = server.data_dir().join("PG_VERSION");
-    server.stop().await.unwrap();
-    fs::write(&version, "12\n").unwrap();
-    let error = fails(&options(&path)).await;
-    assert!(matches!(error, Error::OtherVersion { data: 12, .. }), "{error:?}");
-}
-
-#[tokio::test]
 async fn a_given_server_is_used_as_it_is_or_named_without_its_password() {
-    if !require(Need::Postgres) {
-        return;
-    }
-    let (server, _) = open(&Options::temporary()).await;
-    let given =
-        |url: String| Options { url: Some(url), durability: Durability::Full, ..Options::temporary() };
-    let database = postgres::open(&given(server.url().to_owned()), &|_| {}).await.unwrap();
-    assert_eq!(database.url(), server.url());
+    let Some(db) = TestDb::empty().await else { return };
+    let given = |url: &str| Options { url: Some(url.to_owned()), ..Options::temporary() };
+    let database = postgres::open(&given(&db.url), &|_| {}).await.unwrap();
+    assert_eq!(database.url(), db.url);
     database.stop().await.unwrap();
-    assert_eq!(ask(server.url(), "select 'left running'").await, "left running");
-    let url = server.url().to_owned();
-    server.stop().await.unwrap();
+    assert_eq!(ask(&db.url, "select 'left running'").await, "left running");
 
-    let error = fails(&given(url.clone())).await;
+    let nobody_there = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = db.url_through(nobody_there);
+    let error = fails(&given(&url)).await;
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     let password = url.split(['@', ':']).nth(2).unwrap();
-    assert!(!error.to_string().contains(password) && error.to_string().contains("127.0.0.1:"), "{error}");
+    let text = error.to_string();
+    assert!(!text.contains(password) && text.contains(&nobody_there.to_string()), "{text}");
 }

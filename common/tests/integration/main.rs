@@ -7,4 +7,5 @@ mod leash;
 mod owner;
 mod postgres;
 mod queue;
+mod transition;
 mod wake;

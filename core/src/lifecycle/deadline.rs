@@ -14,7 +14,11 @@ const MARGIN_SECONDS: i64 = 120;
 
 /// When an unfinished attempt in this state is taken for stuck; `None` for an ended one.
 #[must_use]
-pub fn attempt_deadline(state: AttemptState, timeouts: Timeouts, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub fn attempt_deadline(
+    state: AttemptState,
+    timeouts: Timeouts,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
     let grace = i64::from(timeouts.stop_grace_seconds);
     let seconds = match state {
         AttemptState::Offered => OFFER_SECONDS,

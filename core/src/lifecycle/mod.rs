@@ -18,6 +18,8 @@ mod next;
 mod retry;
 mod run;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use deadline::{attempt_deadline, queue_deadline};
 pub use failure::{FailureClass, FailureKind};

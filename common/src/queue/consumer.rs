@@ -1,8 +1,8 @@
 //! Takes tasks from one queue, for as long as the process lives.
 //!
 //! apalis' worker ends at the first database error and can't be started again under its old name (its stuck
-//! tasks would look alive). So a consumer is a loop around workers: each has a fresh name and a fresh pool,
-//! and before it starts, what its predecessor had claimed is given back.
+//! tasks would look alive). So a consumer is a loop around workers: each has a fresh name and a fresh
+//! connection, and before it starts, what its predecessor had claimed is given back.
 
 use std::{marker::PhantomData, num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -11,10 +11,7 @@ use apalis_postgres::Config;
 use cyberbrain_core::ids::HostId;
 use futures::FutureExt;
 use serde::Deserialize;
-use sqlx::{
-    Connection, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::{sync::Semaphore, time, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
@@ -68,7 +65,7 @@ pub struct Consumer<T> {
 
 impl Consumer<RunTask> {
     /// A consumer of queue `runs`. `owner` names the process for people who look at `apalis.workers`:
-    /// `<role>-<host>`. Of `pool` only the address is used: a consumer has its own connections, three at most.
+    /// `<role>-<host>`. Of `pool` only the address is used: a consumer has two connections of its own.
     #[must_use]
     pub fn runs(pool: &PgPool, owner: &str) -> Self {
         Self::new(pool, owner, Queue::Runs, BATCH, TURNS, Duration::from_secs(1))
@@ -224,11 +221,6 @@ impl<T: Task> Consumer<T> {
         H: Fn(T) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        // A pool of its own: a connection that hangs does not outlive the worker that saw it.
-        let pool = PgPoolOptions::new()
-            .max_connections(2)
-            .acquire_timeout(EXCHANGE_TIMEOUT)
-            .connect_lazy_with(self.options.clone());
         let config = Config::default()
             .queue(self.queue.to_string())
             .batch_size(self.batch.get())
@@ -237,10 +229,10 @@ impl<T: Task> Consumer<T> {
             .lock_tasks(false)
             .persist_results(true);
         let load = Load::new(self.in_flight.get());
-        let store = Store { pool: pool.clone(), config, load: Arc::clone(&load) };
+        let store = Store::new(self.options.clone(), config, Arc::clone(&load));
         let context = WorkerContext::new(name);
         let worker = WorkerBuilder::new(&context)
-            .backend(Intake::new(store, wakes, self.poll_interval))
+            .backend(Intake::new(store.clone(), wakes, self.poll_interval))
             .build(service.for_worker::<T, F>(&load));
 
         // apalis panics on some rows (see `set_aside_unreadable`).
@@ -263,7 +255,7 @@ impl<T: Task> Consumer<T> {
             }
         };
         drop(running);
-        let _ = time::timeout(Duration::from_secs(1), pool.close()).await;
+        store.close().await;
         end
     }
 

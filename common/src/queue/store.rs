@@ -6,20 +6,21 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use apalis::prelude::{Task as ApalisTask, WorkerContext};
+use apalis::prelude::WorkerContext;
 use apalis_core::backend::persistence::{Persistence, TaskEvent};
 use apalis_postgres::{Config, PgTask, queries};
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool, pool::PoolConnection};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 /// The longest that one statement may take, its connection included.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a worker lost its database.
 #[derive(Debug, thiserror::Error)]
@@ -99,16 +100,44 @@ impl Drop for InFlight {
     }
 }
 
+/// Apalis clones it for each statement; the clones share one connection, and use it one after the other.
 #[derive(Clone)]
 pub(super) struct Store {
-    pub(super) pool: PgPool,
+    options: PgConnectOptions,
+    /// Empty while a statement runs. One that fails or overruns does not put its connection back, which
+    /// closes it: a pool would wait for the answer first.
+    idle: Arc<Mutex<Option<PgConnection>>>,
     pub(super) config: Config,
     pub(super) load: Arc<Load>,
 }
 
 impl Store {
-    async fn connection(&self) -> Result<PoolConnection<sqlx::Postgres>, apalis_postgres::Error> {
-        self.pool.acquire().await.map_err(apalis_postgres::Error::Database)
+    pub(super) fn new(options: PgConnectOptions, config: Config, load: Arc<Load>) -> Self {
+        Self { options, idle: Arc::default(), config, load }
+    }
+
+    /// Says goodbye to the server, if there is still somebody.
+    pub(super) async fn close(&self) {
+        let idle = self.slot().take();
+        if let Some(connection) = idle {
+            let _ = tokio::time::timeout(GOODBYE_TIMEOUT, connection.close()).await;
+        }
+    }
+
+    async fn take(&self) -> Result<PgConnection, apalis_postgres::Error> {
+        let idle = self.slot().take();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => Ok(PgConnection::connect_with(&self.options).await?),
+        }
+    }
+
+    fn put_back(&self, connection: PgConnection) {
+        *self.slot() = Some(connection);
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<PgConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queue(&self) -> &str {
@@ -133,19 +162,23 @@ impl Persistence for Store {
 
     async fn register(&mut self, worker: &WorkerContext) -> Result<(), StoreError> {
         bounded("registering the worker", async {
-            let mut connection = self.connection().await?;
+            let mut connection = self.take().await?;
             // apalis wants a time of this machine here; `prove_alive` overwrites it with the database's.
             let seen = 0_i64.into();
-            queries::register_worker(&mut *connection, self.queue(), worker, &seen, "cyberbrain").await?;
-            self.prove_alive(&mut connection, worker).await
+            queries::register_worker(&mut connection, self.queue(), worker, &seen, "cyberbrain").await?;
+            self.prove_alive(&mut connection, worker).await?;
+            self.put_back(connection);
+            Ok(())
         })
         .await
     }
 
     async fn heartbeat(&mut self, worker: &WorkerContext) -> Result<(), StoreError> {
         bounded("sending a heartbeat", async {
-            let mut connection = self.connection().await?;
-            self.prove_alive(&mut connection, worker).await
+            let mut connection = self.take().await?;
+            self.prove_alive(&mut connection, worker).await?;
+            self.put_back(connection);
+            Ok(())
         })
         .await
     }
@@ -157,22 +190,27 @@ impl Persistence for Store {
         let config = self.config.clone().batch_size(room);
         let _claiming = self.load.begin_claim();
         bounded("claiming tasks", async {
-            let mut connection = self.connection().await?;
-            queries::fetch_next(&mut *connection, &config, worker).await
+            let mut connection = self.take().await?;
+            let tasks = queries::fetch_next(&mut connection, &config, worker).await?;
+            self.put_back(connection);
+            Ok(tasks)
         })
         .await
     }
 
     async fn reenqueue_abandoned(
         &mut self,
-        tasks: Vec<ApalisTask<Vec<u8>>>,
+        tasks: Vec<PgTask>,
         worker: &WorkerContext,
     ) -> Result<u64, StoreError> {
         let ids: Vec<String> =
             tasks.iter().filter_map(|task| task.task_id().map(ToString::to_string)).collect();
         bounded("giving tasks back", async {
-            let mut connection = self.connection().await?;
-            queries::reenqueue_abandoned(&mut *connection, self.queue(), worker.name(), &ids).await
+            let mut connection = self.take().await?;
+            let freed =
+                queries::reenqueue_abandoned(&mut connection, self.queue(), worker.name(), &ids).await?;
+            self.put_back(connection);
+            Ok(freed)
         })
         .await
     }
@@ -190,16 +228,20 @@ impl Persistence for Store {
             return Ok(());
         }
         bounded("writing results", async {
-            let mut connection = self.connection().await?;
-            queries::handle_results(&mut *connection, &results, worker.name()).await.map(drop)
+            let mut connection = self.take().await?;
+            queries::handle_results(&mut connection, &results, worker.name()).await?;
+            self.put_back(connection);
+            Ok(())
         })
         .await
     }
 
     async fn push_tasks(&mut self, tasks: Vec<PgTask>) -> Result<(), StoreError> {
         bounded("pushing tasks", async {
-            let mut connection = self.connection().await?;
-            queries::push_tasks(&mut *connection, self.queue(), tasks).await
+            let mut connection = self.take().await?;
+            queries::push_tasks(&mut connection, self.queue(), tasks).await?;
+            self.put_back(connection);
+            Ok(())
         })
         .await
     }

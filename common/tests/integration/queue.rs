@@ -10,9 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cyberbrain_common::queue::{self, Consumer, RunTask, Task};
+use cyberbrain_common::{
+    db,
+    queue::{self, Consumer, RunTask, Task},
+};
 use cyberbrain_core::ids::RunId;
-use server::PrivateServer;
+use cyberbrain_testkit::{Need, TestDb, require, wait_until};
+use server::RestartableServer;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,18 +26,47 @@ use uuid::Uuid;
 const NEVER: Duration = Duration::from_secs(3_600);
 const SOON: Duration = Duration::from_secs(20);
 
-/// A database with the queue's schema.
+/// A database, and whom it belongs to.
 struct Database {
     pool: PgPool,
-    server: PrivateServer,
+    home: Home,
+}
+
+enum Home {
+    Shared(TestDb),
+    Own(RestartableServer),
 }
 
 impl Database {
-    async fn new() -> Self {
-        let server = PrivateServer::start().await;
-        let pool = PgPool::connect(&server.url()).await.unwrap();
+    /// `None`: there is no PostgreSQL and the skip was said.
+    async fn new() -> Option<Self> {
+        let shared = TestDb::new().await?;
+        Some(Self { pool: shared.pool(), home: Home::Shared(shared) })
+    }
+
+    /// On a server of its own, with the queue's schema only.
+    async fn restartable() -> Option<Self> {
+        if !require(Need::Postgres) {
+            return None;
+        }
+        let server = RestartableServer::start().await;
+        let pool = db::pool(server.url(), "test", db::PoolSize(4)).unwrap();
         queue::setup(&pool.connect_options()).await.unwrap();
-        Self { pool, server }
+        Some(Self { pool, home: Home::Own(server) })
+    }
+
+    fn shared(&self) -> &TestDb {
+        match &self.home {
+            Home::Shared(shared) => shared,
+            Home::Own(_) => panic!("this test has a server of its own"),
+        }
+    }
+
+    fn server(&mut self) -> &mut RestartableServer {
+        match &mut self.home {
+            Home::Shared(_) => panic!("this test shares its server"),
+            Home::Own(server) => server,
+        }
     }
 
     async fn push<T: Task>(&self, tasks: &[T]) {
@@ -126,7 +159,7 @@ impl<T: Clone> Taken<T> {
     }
 
     async fn reaches(&self, count: usize) {
-        within(Duration::from_secs(60), "enough tasks are taken", async || self.len() >= count).await;
+        wait_until("enough tasks are taken", Duration::from_secs(60), async || self.len() >= count).await;
     }
 
     /// A handler that notes and returns.
@@ -148,13 +181,4 @@ fn admits(count: u128) -> Vec<RunTask> {
 
 fn admit(number: u128) -> RunTask {
     RunTask::Admit(RunId::from(Uuid::from_u128(number)))
-}
-
-/// Waits until `condition` holds; fails after `bound`.
-async fn within(bound: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !condition().await {
-        assert!(started.elapsed() < bound, "not within {bound:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }

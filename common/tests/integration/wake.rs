@@ -8,9 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cyberbrain_common::wake::Debouncer;
+use cyberbrain_common::wake::{Debouncer, Wakes, listen};
+use cyberbrain_testkit::{
+    TestDb,
+    chaos::{Mode, Proxy},
+    wait_until,
+};
+use sqlx::{PgPool, postgres::PgConnectOptions};
 
 const QUIET: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_secs(20);
+const CHANNEL: &str = "cyberbrain_test";
 
 struct Sends {
     count: Arc<AtomicUsize>,
@@ -39,11 +47,7 @@ impl Sends {
     }
 
     async fn reaches(&self, count: usize) {
-        let started = Instant::now();
-        while self.count() < count {
-            assert!(started.elapsed() < Duration::from_secs(10), "only {} sends", self.count());
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        wait_until("enough sends", SOON, async || self.count() >= count).await;
     }
 }
 
@@ -112,4 +116,73 @@ async fn closing_sends_what_is_still_to_be_sent() {
     let idle = Sends::new(0);
     idle.debouncer().close().await;
     assert_eq!(idle.count(), 0);
+}
+
+async fn woken(wakes: &mut Wakes) {
+    tokio::time::timeout(SOON, wakes.next()).await.expect("a wake comes");
+}
+
+/// A connection that listens wakes once; after that only what is sent does.
+async fn listening(options: &PgConnectOptions) -> Wakes {
+    let mut wakes = listen(options, CHANNEL, |payload| payload != "for somebody else");
+    woken(&mut wakes).await;
+    wakes
+}
+
+async fn notify(pool: &PgPool, payload: &str) {
+    sqlx::query("select pg_notify($1, $2)").bind(CHANNEL).bind(payload).execute(pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_notification_wakes_every_listener_that_wants_it() {
+    let Some(database) = TestDb::new().await else { return };
+    let pool = database.pool();
+    let mut first = listening(&pool.connect_options()).await;
+    let mut second = first.clone();
+    let debouncer = Debouncer::notify(pool.clone(), CHANNEL, QUIET);
+    debouncer.wake();
+    woken(&mut first).await;
+    woken(&mut second).await;
+
+    notify(&pool, "for somebody else").await;
+    let unwanted = tokio::time::timeout(QUIET, first.next()).await;
+    assert!(unwanted.is_err(), "woken by what was not wanted");
+    notify(&pool, "for us").await;
+    woken(&mut first).await;
+    debouncer.close().await;
+}
+
+#[tokio::test]
+async fn a_listener_wakes_after_a_lost_connection_and_listens_again() {
+    let Some(database) = TestDb::new().await else { return };
+    let pool = database.pool();
+    let proxy = Proxy::start(database.address().await).await.unwrap();
+    let mut wakes = listening(&database.url_through(proxy.address()).parse().unwrap()).await;
+
+    proxy.set(Mode::Cut).await;
+    // Nobody hears this one.
+    notify(&pool, "").await;
+    proxy.set(Mode::Pass).await;
+    woken(&mut wakes).await;
+
+    notify(&pool, "").await;
+    woken(&mut wakes).await;
+}
+
+#[tokio::test]
+async fn the_connection_ends_with_the_last_listener() {
+    let Some(database) = TestDb::new().await else { return };
+    let options = (*database.pool().connect_options()).clone().application_name("cyberbrain-listening");
+    let wakes = listening(&options).await;
+    let connections = async || -> i64 {
+        sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where application_name = 'cyberbrain-listening'",
+        )
+        .fetch_one(&mut database.connect().await)
+        .await
+        .unwrap()
+    };
+    assert_eq!(connections().await, 1);
+    drop(wakes);
+    wait_until("the connection is closed", SOON, async || connections().await == 0).await;
 }

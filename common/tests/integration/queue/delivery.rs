@@ -9,11 +9,13 @@ use cyberbrain_common::queue::{self, Consumer, LaunchTask, PlaceTask, Queue};
 use cyberbrain_core::ids::RunJobId;
 use uuid::Uuid;
 
-use super::{Database, NEVER, Running, SOON, Taken, admit, admits, within};
+use cyberbrain_testkit::wait_until;
+
+use super::{Database, NEVER, Running, SOON, Taken, admit, admits};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolled_back_push_leaves_no_task() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let taken = Taken::new();
     let running = Running::start(database.runs(), taken.handler());
 
@@ -23,7 +25,7 @@ async fn a_rolled_back_push_leaves_no_task() {
     database.push(&[admit(9_999)]).await;
 
     taken.reaches(1).await;
-    within(SOON, "the committed task is done", async || database.count("Done").await == 1).await;
+    wait_until("the committed task is done", SOON, async || database.count("Done").await == 1).await;
     assert_eq!(taken.all(), [admit(9_999)]);
     let rows: i64 =
         sqlx::query_scalar("select count(*) from apalis.jobs").fetch_one(&database.pool).await.unwrap();
@@ -33,7 +35,7 @@ async fn a_rolled_back_push_leaves_no_task() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_committed_task_is_taken_within_50_ms() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let taken = Taken::new();
     let running = Running::start(database.runs().with_poll_interval(NEVER), taken.handler());
     // The first one waits for the consumer to come up.
@@ -63,7 +65,7 @@ async fn a_committed_task_is_taken_within_50_ms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_consumers_take_10_000_tasks_each_once() {
     const TASKS: usize = 10_000;
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let (left, right) = (Taken::new(), Taken::new());
     let consumers = [&left, &right].map(|taken| Running::start(database.runs(), taken.handler()));
 
@@ -72,7 +74,7 @@ async fn two_consumers_take_10_000_tasks_each_once() {
         database.push(tasks).await;
     }
     let pushed = started.elapsed();
-    within(Duration::from_secs(120), "all tasks are done", async || {
+    wait_until("all tasks are done", Duration::from_secs(120), async || {
         database.count("Done").await == TASKS as i64
     })
     .await;
@@ -97,7 +99,7 @@ async fn two_consumers_take_10_000_tasks_each_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_gets_its_own_offers_only() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let offer = |host: u128, attempt: u128| LaunchTask {
         host: Uuid::from_u128(host).into(),
         attempt: Uuid::from_u128(attempt).into(),
@@ -109,7 +111,7 @@ async fn a_host_gets_its_own_offers_only() {
 
     database.push(&[offer(2, 20), offer(1, 10), offer(2, 21), offer(1, 11)]).await;
     taken.reaches(2).await;
-    within(SOON, "both are done", async || database.count("Done").await == 2).await;
+    wait_until("both are done", SOON, async || database.count("Done").await == 2).await;
     let mut all = taken.all();
     all.sort_by_key(|offer| offer.attempt);
     assert_eq!(all, [offer(1, 10), offer(1, 11)]);
@@ -124,7 +126,7 @@ async fn a_host_gets_its_own_offers_only() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_run_jobs_travel_in_one_task() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let ids: Vec<RunJobId> = (0..1_001).map(|n| Uuid::from_u128(n).into()).collect();
     database.push(&PlaceTask::for_all(&ids)).await;
     let taken = Taken::new();

@@ -2,9 +2,18 @@
 
 use std::{future::pending, num::NonZeroUsize, time::Duration};
 
-use cyberbrain_common::queue::{Consumer, RunTask};
+use cyberbrain_common::{
+    db,
+    queue::{Consumer, RunTask},
+};
 
-use super::{Database, Running, SOON, Taken, admit, admits, within};
+use cyberbrain_testkit::{
+    chaos::{Mode, Proxy},
+    wait_until,
+};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::{Database, Running, SOON, Taken, admit, admits};
 
 const ULID: &str = "01J0000000000000000000000";
 
@@ -14,7 +23,7 @@ fn seven() -> NonZeroUsize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_undecodable_payload_is_set_aside_and_the_next_tasks_run() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let payloads: [&[u8]; 4] = [
         b"\x00\xff\xfe",
         b"",
@@ -28,8 +37,8 @@ async fn an_undecodable_payload_is_set_aside_and_the_next_tasks_run() {
     let taken = Taken::new();
     let running = Running::start(database.runs(), taken.handler());
 
-    within(SOON, "the good ones are done", async || database.count("Done").await == 3).await;
-    within(SOON, "the bad ones are set aside", async || database.count("Killed").await == 4).await;
+    wait_until("the good ones are done", SOON, async || database.count("Done").await == 3).await;
+    wait_until("the bad ones are set aside", SOON, async || database.count("Killed").await == 4).await;
     assert_eq!(taken.len(), 3);
     // It is the same worker still, and the reason is to be read in the row.
     assert_eq!(workers(&database).await, 1);
@@ -45,7 +54,7 @@ async fn an_undecodable_payload_is_set_aside_and_the_next_tasks_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_apalis_cannot_read_is_set_aside_and_the_next_tasks_run() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     database.insert_raw("no ulid", b"{}").await;
     database
         .execute(
@@ -57,14 +66,14 @@ async fn a_row_that_apalis_cannot_read_is_set_aside_and_the_next_tasks_run() {
     database.push(&admits(3)).await;
     let taken = Taken::new();
     let running = Running::start(database.runs(), taken.handler());
-    within(SOON, "the good ones are done", async || database.count("Done").await == 3).await;
+    wait_until("the good ones are done", SOON, async || database.count("Done").await == 3).await;
     assert_eq!(database.count("Killed").await, 3);
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handlers_that_panic_or_never_end_do_not_stop_the_queue() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let taken = Taken::new();
     let noting = taken.handler();
     let consumer = database.runs().with_concurrency(seven()).with_handler_timeout(Duration::from_millis(300));
@@ -86,8 +95,8 @@ async fn handlers_that_panic_or_never_end_do_not_stop_the_queue() {
     database.push(&bad).await;
     database.push(&admits(50)).await;
 
-    within(SOON, "the good ones are done", async || database.count("Done").await == 50).await;
-    within(SOON, "the bad ones failed", async || database.count("Failed").await == 20).await;
+    wait_until("the good ones are done", SOON, async || database.count("Done").await == 50).await;
+    wait_until("the bad ones failed", SOON, async || database.count("Failed").await == 20).await;
     assert_eq!(taken.len(), 50);
     assert_eq!(workers(&database).await, 1);
     let reasons: Vec<String> = sqlx::query_scalar(
@@ -102,7 +111,7 @@ async fn handlers_that_panic_or_never_end_do_not_stop_the_queue() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_consumer_survives_a_restart_of_postgresql() {
-    let mut database = Database::new().await;
+    let Some(mut database) = Database::restartable().await else { return };
     let taken = Taken::new();
     let slow = taken.clone();
     let running = Running::start(database.runs(), move |task| {
@@ -119,21 +128,21 @@ async fn the_consumer_survives_a_restart_of_postgresql() {
     database.push(&admits(30)).await;
     taken.reaches(8).await;
     for round in 0..2 {
-        database.server.halt().await;
+        database.server().halt().await;
         tokio::time::sleep(Duration::from_millis(700)).await;
-        database.server.resume().await;
+        database.server().resume().await;
         let after = admit(1_000 + round);
         let back = std::time::Instant::now();
-        within(SOON, "a push works again", async || {
+        wait_until("a push works again", SOON, async || {
             let Ok(mut tx) = database.pool.begin().await else { return false };
             cyberbrain_common::queue::push(&mut tx, &[after]).await.is_ok() && tx.commit().await.is_ok()
         })
         .await;
-        within(SOON, "what was pushed after the restart is taken", async || taken.all().contains(&after))
+        wait_until("what was pushed after the restart is taken", SOON, async || taken.all().contains(&after))
             .await;
         println!("restart {round}: taking tasks again {:?} after the server answered", back.elapsed());
     }
-    within(SOON, "nothing is left behind", async || {
+    wait_until("nothing is left behind", SOON, async || {
         database.count("Pending").await + database.count("Queued").await + database.count("Running").await
             == 0
     })
@@ -145,7 +154,7 @@ async fn the_consumer_survives_a_restart_of_postgresql() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_shutdown_running_handlers_finish_and_the_rest_is_given_back() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let taken = Taken::new();
     let (started, finished) = (taken.clone(), Taken::new());
     let ending = finished.clone();
@@ -170,21 +179,21 @@ async fn at_shutdown_running_handlers_finish_and_the_rest_is_given_back() {
 
     // The next process takes the rest.
     let next = Running::start(database.runs(), taken.handler());
-    within(SOON, "everything is done", async || database.count("Done").await == 250).await;
+    wait_until("everything is done", SOON, async || database.count("Done").await == 250).await;
     assert_eq!(taken.len(), 250);
     next.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_with_more_tasks_than_handlers_keeps_its_heartbeat() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let running = Running::start(database.runs().with_concurrency(NonZeroUsize::MIN), |_| async {
         tokio::time::sleep(Duration::from_millis(40)).await;
     });
     // 12 s of work: with tasks left in apalis' buffer no heartbeat would be sent for all that time.
     database.push(&admits(300)).await;
     let mut beats = Vec::new();
-    within(Duration::from_secs(40), "everything is done", async || {
+    wait_until("everything is done", Duration::from_secs(40), async || {
         let seen: Vec<chrono::DateTime<chrono::Utc>> =
             sqlx::query_scalar("select last_seen from apalis.workers")
                 .fetch_all(&database.pool)
@@ -202,15 +211,53 @@ async fn a_worker_with_more_tasks_than_handlers_keeps_its_heartbeat() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_away_at_the_start_is_waited_for() {
-    let mut database = Database::new().await;
+    let Some(mut database) = Database::restartable().await else { return };
     database.push(&[admit(1)]).await;
-    database.server.halt().await;
+    database.server().halt().await;
     let taken = Taken::new();
     let running = Running::start(Consumer::runs(&database.pool, "scheduler-test"), taken.handler());
     tokio::time::sleep(Duration::from_millis(500)).await;
-    database.server.resume().await;
+    database.server().resume().await;
     taken.reaches(1).await;
     running.stop().await;
+}
+
+// One thread: the recorder is the thread's own.
+#[tokio::test]
+async fn a_database_that_stops_answering_is_left_for_a_new_connection() {
+    let Some(database) = Database::new().await else { return };
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let proxy = Proxy::start(database.shared().address().await).await.unwrap();
+    let url = database.shared().url_through(proxy.address());
+    let through = db::pool(&url, "test", db::PoolSize(1)).unwrap();
+    let taken = Taken::new();
+    let running = Running::start(Consumer::runs(&through, "scheduler-test"), taken.handler());
+    database.push(&[admit(1)]).await;
+    // Taken is not enough: without its result written it would come again.
+    wait_until("the first is done", SOON, async || database.count("Done").await == 1).await;
+
+    proxy.set(Mode::Blackhole).await;
+    database.push(&[admit(2)]).await;
+    // Nothing tells the worker, not even the end of its connection; it has to lose patience.
+    wait_until("the worker is given up", SOON, async || {
+        metrics.render().contains("cyberbrain_queue_consumer_restarts_total{queue=\"runs\"} 1")
+    })
+    .await;
+    assert_eq!(taken.len(), 1);
+    proxy.set(Mode::Pass).await;
+    taken.reaches(2).await;
+    running.stop().await;
+    let rendered = metrics.render();
+    assert!(
+        rendered.contains("cyberbrain_queue_tasks_total{queue=\"runs\",outcome=\"done\"} 2"),
+        "{rendered}"
+    );
+    assert!(
+        rendered.contains("cyberbrain_queue_task_duration_seconds_count{queue=\"runs\"} 2"),
+        "{rendered}"
+    );
 }
 
 async fn workers(database: &Database) -> i64 {

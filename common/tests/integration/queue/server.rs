@@ -1,115 +1,79 @@
-//! A PostgreSQL that a test may restart.
+//! A PostgreSQL that a test may restart, always at the same address.
 
-use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::{PermissionsExt, chown},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt};
+
+use cyberbrain_common::postgres::{self, Durability, Options, Postgres};
+use sqlx::{ConnectOptions, postgres::PgConnectOptions};
+use tempfile::TempDir;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
 };
 
-use sqlx::{Connection, PgConnection};
-use tempfile::TempDir;
-
-use super::within;
-
-const BINARIES: &str = "/usr/lib/postgresql/15/bin";
-
-pub struct PrivateServer {
+pub struct RestartableServer {
     directory: TempDir,
-    port: u16,
-    process: Option<Child>,
+    running: Option<Postgres>,
+    /// Where it listens this time: a start of ours takes whichever port is free.
+    upstream: watch::Sender<Option<SocketAddr>>,
+    address: SocketAddr,
+    url: String,
+    _forwarder: JoinSet<()>,
 }
 
-impl PrivateServer {
+impl RestartableServer {
     pub async fn start() -> Self {
-        let directory = tempfile::Builder::new().prefix("cb-queue-").tempdir_in("/tmp").unwrap();
-        give_to_server(directory.path());
-        let data = directory.path().join("data");
-        let made = as_server_user("initdb")
-            .args(["--no-sync", "--auth=trust", "--locale=C.UTF-8", "--username=postgres", "--pgdata"])
-            .arg(&data)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let mut server = Self { directory, port, process: None };
+        let directory = tempfile::tempdir().unwrap();
+        // The server's user must get through.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (upstream, current) = watch::channel(None);
+        let mut forwarder = JoinSet::new();
+        forwarder.spawn(forward(listener, current));
+        let mut server =
+            Self { directory, running: None, upstream, address, url: String::new(), _forwarder: forwarder };
         server.resume().await;
         server
     }
 
-    pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
-    fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
-    }
-
-    /// Starts it (again), on the same port, and waits until it answers.
+    /// Starts it (again) and waits until it answers.
     pub async fn resume(&mut self) {
-        let process = as_server_user("postgres")
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"])
-            .args(["-p", &self.port.to_string(), "-D"])
-            .arg(self.data())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.process = Some(process);
-        let url = self.url();
-        within(Duration::from_secs(30), "the server answers", async || {
-            let Ok(connection) = PgConnection::connect(&url).await else { return false };
-            connection.close().await.is_ok()
-        })
-        .await;
+        let options = Options {
+            durability: Durability::Relaxed,
+            ..Options::lasting(None, self.directory.path().join("server"))
+        };
+        let running = postgres::open(&options, &|_| {}).await.unwrap();
+        let direct: PgConnectOptions = running.url().parse().unwrap();
+        self.upstream.send_replace(Some(SocketAddr::new([127, 0, 0, 1].into(), direct.get_port())));
+        self.url = direct.port(self.address.port()).to_url_lossy().to_string();
+        self.running = Some(running);
     }
 
-    /// Ends it: every connection is cut, none is accepted.
+    /// Ends it in an orderly way: every connection is cut, none is accepted.
     pub async fn halt(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
-        interrupt(process.id());
-        within(Duration::from_secs(30), "the server ends", async || process.try_wait().unwrap().is_some())
-            .await;
-    }
-}
-
-impl Drop for PrivateServer {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            interrupt(process.id());
-            let _ = process.wait();
+        self.upstream.send_replace(None);
+        if let Some(running) = self.running.take() {
+            running.stop().await.unwrap();
         }
     }
 }
 
-/// PostgreSQL's "fast shutdown".
-fn interrupt(pid: u32) {
-    Command::new("kill").args(["-INT", &pid.to_string()]).status().unwrap();
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
-}
-
-/// PostgreSQL refuses to run as root.
-fn as_server_user(program: &str) -> Command {
-    let program = Path::new(BINARIES).join(program);
-    if is_root() {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
-        command
-    } else {
-        Command::new(program)
+async fn forward(listener: TcpListener, upstream: watch::Receiver<Option<SocketAddr>>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let Some(server) = *upstream.borrow() else { continue };
+        connections.spawn(async move {
+            let Ok(mut server) = TcpStream::connect(server).await else { return };
+            let _ = (client.set_nodelay(true), server.set_nodelay(true));
+            let _ = copy_bidirectional(&mut client, &mut server).await;
+        });
+        while connections.try_join_next().is_some() {}
     }
-}
-
-fn give_to_server(directory: &Path) {
-    if is_root() {
-        let ids = Command::new("id").args(["-u", "postgres"]).output().unwrap();
-        let uid: u32 = String::from_utf8(ids.stdout).unwrap().trim().parse().unwrap();
-        chown(directory, Some(uid), None).unwrap();
-    }
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
 }

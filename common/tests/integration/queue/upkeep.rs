@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use cyberbrain_common::queue::{self, Retention, Swept};
 
-use super::{Database, Running, SOON, Taken, admits, within};
+use cyberbrain_testkit::wait_until;
+
+use super::{Database, Running, SOON, Taken, admits};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const RETENTION: Retention = Retention { done: DAY, failed: Duration::from_secs(3 * 86_400) };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finished_tasks_and_dead_workers_are_deleted_when_they_are_old() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     database
         .execute(
             "insert into apalis.workers (id, worker_type, storage_name, last_seen) values
@@ -50,7 +52,7 @@ async fn finished_tasks_and_dead_workers_are_deleted_when_they_are_old() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_one_delete_is_made_where_one_is_not_enough() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     database
         .execute(
             "insert into apalis.jobs (id, job_type, job, status, done_at)
@@ -63,7 +65,7 @@ async fn more_than_one_delete_is_made_where_one_is_not_enough() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_claimed_for_over_a_minute_is_freed_and_taken() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     database.push(&admits(3)).await;
     // The worker looks alive, so apalis would never free them.
     database
@@ -83,14 +85,14 @@ async fn a_task_claimed_for_over_a_minute_is_freed_and_taken() {
 
     let taken = Taken::new();
     let running = Running::start(database.runs(), taken.handler());
-    within(SOON, "both are done", async || database.count("Done").await == 2).await;
+    wait_until("both are done", SOON, async || database.count("Done").await == 2).await;
     assert_eq!(database.count("Queued").await, 1);
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_process_had_claimed_is_taken_by_another() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     database.push(&admits(2)).await;
     database
         .execute(
@@ -107,7 +109,7 @@ async fn what_a_killed_process_had_claimed_is_taken_by_another() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn setting_up_twice_and_at_once_is_harmless() {
-    let database = Database::new().await;
+    let Some(database) = Database::new().await else { return };
     let options = database.pool.connect_options();
     let all = futures::future::join_all((0..4).map(|_| queue::setup(&options))).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");

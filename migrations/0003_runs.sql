@@ -154,7 +154,9 @@ create table gpu_leases (
     attempt_id uuid not null references attempts (id),
     gpu_uuid text not null references gpus (uuid),
     reserved_mib integer not null constraint gpu_leases_reserve_something check (reserved_mib > 0),
-    created_at timestamptz not null default now(),
+    -- Taken while the host's row is locked, not at the start of the transaction: so that the recorded spans of two
+    -- leases overlap exactly if the leases did.
+    created_at timestamptz not null default clock_timestamp(),
     released_at timestamptz,
     primary key (attempt_id, gpu_uuid)
 );

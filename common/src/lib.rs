@@ -2,6 +2,7 @@
 //!
 //! Knows no container engine and serves no product routes.
 
+pub mod boot_clock;
 pub mod config;
 pub mod db;
 pub mod ids;

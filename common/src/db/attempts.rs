@@ -8,7 +8,7 @@ use super::{Conn, Error, audit};
 /// Releases the GPU leases of these attempts. The attempts themselves are marked by the caller.
 pub(super) async fn release_leases(connection: &mut Conn, attempts: &[Uuid]) -> Result<(), Error> {
     sqlx::query!(
-        "update gpu_leases set released_at = now() where (attempt_id, gpu_uuid) in (
+        "update gpu_leases set released_at = clock_timestamp() where (attempt_id, gpu_uuid) in (
              select attempt_id, gpu_uuid from gpu_leases
              where attempt_id = any($1) and released_at is null order by gpu_uuid)",
         attempts,

@@ -11,6 +11,10 @@ mod backoff;
 mod debouncer;
 mod listener;
 
+/// Say on this channel, after the commit, that a place may be free now: capacity was given back, a host came or is
+/// reconciled. The scheduler then looks at once instead of within five seconds.
+pub const CAPACITY_FREED: &str = "cyberbrain_capacity_freed";
+
 pub use backoff::Backoff;
 pub use debouncer::Debouncer;
 pub use listener::{Wakes, listen};

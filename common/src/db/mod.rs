@@ -7,6 +7,7 @@ mod column;
 mod connect;
 mod error;
 
+pub mod allowlist;
 pub mod artifacts;
 pub mod attempts;
 pub mod audit;

@@ -22,6 +22,32 @@ pub struct Taken {
     pub fence: Fence,
 }
 
+/// How the open offers to a host are shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    pub offers: u32,
+    /// Live launchers of the host, this one included.
+    pub launchers: u32,
+}
+
+/// What is on offer to this host, and how many launchers share it.
+///
+/// # Errors
+/// A database error.
+pub async fn share(connection: &mut Conn, host: HostId, launcher: LauncherId) -> Result<Share, Error> {
+    let row = sqlx::query!(
+        r#"select
+             (select count(*) from attempts where host_id = $1 and state = 'offered') as "offers!",
+             (select count(*) from launchers where host_id = $1 and state = 'live' and id <> $2) as "siblings!""#,
+        host.uuid(),
+        launcher.uuid(),
+    )
+    .fetch_one(connection)
+    .await?;
+    let count = |rows: i64| u32::try_from(rows).unwrap_or(u32::MAX);
+    Ok(Share { offers: count(row.offers), launchers: count(row.siblings).saturating_add(1) })
+}
+
 /// Accepts at most `limit` of the offers to this host: highest priority first, then oldest. None while the queue
 /// `launch` is paused.
 ///

@@ -2,7 +2,7 @@
 
 use cyberbrain_core::{
     ids::{AttemptId, Fence, GpuUuid, HostId, LauncherId, RunId, RunJobId, UploadId},
-    lifecycle::AttemptState,
+    lifecycle::{AttemptState, StopReason},
     outcome::Progress,
     spec::{DirectiveType, JobSpec},
     staging::{AssignedGpu, DirectiveText},
@@ -25,6 +25,8 @@ pub struct Assignment {
     pub state: AttemptState,
     /// The host's boot when a container was about to be made.
     pub boot_id: Option<String>,
+    /// Why it is being stopped, if it is.
+    pub stop_reason: Option<StopReason>,
     pub task_key: String,
     pub spec: JobSpec,
     pub params: serde_json::Value,
@@ -51,7 +53,7 @@ pub async fn assignments(connection: &mut Conn, attempts: &[AttemptId]) -> Resul
     let ids: Vec<Uuid> = attempts.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"select a.id, a.run_job_id, a.run_id, a.number, a.fence, a.state as "state: Col<AttemptState>", a.boot_id,
-             j.task_key, j.spec, j.params, j.inputs, j.cancel_requested_at is not null as "cancelled!",
+             a.stop_reason as "stop_reason: Col<StopReason>", j.task_key, j.spec, j.params, j.inputs, j.cancel_requested_at is not null as "cancelled!",
              r.directive_type as "kind: Col<DirectiveType>", r.directive_name,
              coalesce(r.directive_snapshot ->> 'text', '') as "text!"
            from attempts a join run_jobs j on j.id = a.run_job_id join runs r on r.id = a.run_id
@@ -76,6 +78,7 @@ pub async fn assignments(connection: &mut Conn, attempts: &[AttemptId]) -> Resul
                 fence: Fence(row.fence),
                 state: row.state.0,
                 boot_id: row.boot_id,
+                stop_reason: row.stop_reason.map(|reason| reason.0),
                 task_key: row.task_key,
                 spec,
                 params: row.params,

@@ -96,14 +96,14 @@ impl From<String> for GpuUuid {
     }
 }
 
-/// Counts the owners that an attempt has had. Every write and every engine call of an owner carries its
+/// Counts the owners that the attempts of a RunJob have had. Every write and every engine call of an owner carries its
 /// fence; a higher one makes all lower ones powerless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fence(pub i32);
 
 impl Fence {
-    /// The fence of an attempt's first owner.
+    /// The fence of the first owner of a RunJob's first attempt; later attempts go on from there.
     pub const FIRST: Self = Self(1);
 
     /// The next owner's fence.

@@ -82,12 +82,18 @@ fn offer(snapshot: &Snapshot) -> Result<Change, Refusal> {
         CancelState::Requested => Err(Refusal::CancelRequested),
         CancelState::NotRequested => Ok(Change {
             run_job: RunJobStatus::Assigned,
-            attempt: AttemptChange::Open { number: job.attempts + 1, fence: Fence::FIRST },
+            attempt: AttemptChange::Open { number: job.attempts + 1, fence: first_fence(snapshot) },
             spent: job.spent,
             verdict: Verdict::Open,
             operation: Operation::Assign,
         }),
     }
+}
+
+/// Above every fence that an earlier attempt of this RunJob had: an event names the RunJob and a fence, so a fence
+/// must never mean two attempts. Else an owner that comes back late could end somebody else's attempt.
+fn first_fence(snapshot: &Snapshot) -> Fence {
+    snapshot.attempt.map_or(Fence::FIRST, |earlier| earlier.fence.next())
 }
 
 /// Ends what nobody has taken yet; asks the owner otherwise.

@@ -166,7 +166,8 @@ fn every_change_is_consistent() {
             let after = match change.attempt {
                 AttemptChange::Keep => before.attempt.map(|attempt| attempt.state),
                 AttemptChange::Open { number, fence } => {
-                    assert_eq!((number, fence), (before.run_job.attempts + 1, Fence::FIRST));
+                    let first = before.attempt.map_or(Fence::FIRST, |earlier| earlier.fence.next());
+                    assert_eq!((number, fence), (before.run_job.attempts + 1, first));
                     Some(AttemptState::Offered)
                 }
                 AttemptChange::Move { state, fence } => {

@@ -102,13 +102,14 @@ impl Batch {
     fn note_attempt(&mut self, row: &Row, step: &Step, change: &Change) {
         match change.attempt {
             AttemptChange::Keep => {}
-            AttemptChange::Open { number, fence: _ } => {
+            AttemptChange::Open { number, fence } => {
                 let place = placed(step);
                 self.attempt_inserts.push(AttemptInsert {
                     id: place.attempt,
                     run_job_id: step.run_job,
                     run_id: row.run,
                     number: number.cast_signed(),
+                    fence,
                     host_id: place.host.uuid(),
                     cpu_millis: row.spec.resources.cpu_millis,
                     memory_mib: row.spec.resources.memory_mib,

@@ -71,6 +71,7 @@ pub(super) struct AttemptInsert {
     pub run_job_id: RunJobId,
     pub run_id: RunId,
     pub number: i32,
+    pub fence: Fence,
     pub host_id: Uuid,
     pub cpu_millis: u32,
     pub memory_mib: u32,
@@ -155,12 +156,12 @@ pub(super) async fn insert_attempts(
         return Ok(());
     }
     sqlx::query!(
-        "insert into attempts (id, run_job_id, run_id, number, host_id, engine_id, cpu_millis, memory_mib,
+        "insert into attempts (id, run_job_id, run_id, number, fence, host_id, engine_id, cpu_millis, memory_mib,
              selection_reason, placement, deadline_at)
-         select c.id, c.run_job_id, c.run_id, c.number, c.host_id, h.engine_id, c.cpu_millis, c.memory_mib,
+         select c.id, c.run_job_id, c.run_id, c.number, c.fence, c.host_id, h.engine_id, c.cpu_millis, c.memory_mib,
              c.selection_reason, c.placement, c.deadline_at
-         from jsonb_to_recordset($1) as c(id uuid, run_job_id uuid, run_id uuid, number integer, host_id uuid,
-             cpu_millis integer, memory_mib integer, selection_reason text, placement text, deadline_at timestamptz)
+         from jsonb_to_recordset($1) as c(id uuid, run_job_id uuid, run_id uuid, number integer,
+             fence integer, host_id uuid, cpu_millis integer, memory_mib integer, selection_reason text, placement text, deadline_at timestamptz)
          join hosts h on h.id = c.host_id order by c.host_id",
         to_json(rows),
     )

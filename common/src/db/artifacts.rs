@@ -1,11 +1,12 @@
 //! Files that workers left: their rows. The files stay on the host that made them.
 
+use chrono::{DateTime, Utc};
 use cyberbrain_core::{
     ids::{ArtifactId, AttemptId, HostId, RunId, RunJobId},
     text_enum,
 };
 
-use super::{Conn, Error};
+use super::{Col, Conn, Error, runs::After};
 use crate::ids::fresh;
 
 text_enum! {
@@ -49,7 +50,8 @@ pub async fn insert(connection: &mut Conn, origin: Origin, files: &[ArtifactFile
     let ids: Vec<uuid::Uuid> = files.iter().map(|_| fresh::<ArtifactId>().uuid()).collect();
     let kinds: Vec<String> = files.iter().map(|file| file.kind.as_str().to_owned()).collect();
     let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
-    let sizes: Vec<i64> = files.iter().map(|file| i64::try_from(file.size_bytes).unwrap_or(i64::MAX)).collect();
+    let sizes: Vec<i64> =
+        files.iter().map(|file| i64::try_from(file.size_bytes).unwrap_or(i64::MAX)).collect();
     let hashes: Vec<Vec<u8>> = files.iter().map(|file| file.sha256.to_vec()).collect();
     let types: Vec<String> = files.iter().map(|file| file.mime_type.to_owned()).collect();
     sqlx::query!(
@@ -73,4 +75,60 @@ pub async fn insert(connection: &mut Conn, origin: Origin, files: &[ArtifactFile
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// One file of a Run, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    pub id: ArtifactId,
+    pub run_job: Option<RunJobId>,
+    /// Name of the host that holds it.
+    pub host: Option<String>,
+    pub kind: ArtifactType,
+    /// Relative to the logs root of its host.
+    pub path: String,
+    pub size_bytes: i64,
+    pub sha256: Vec<u8>,
+    pub mime_type: String,
+    pub created_at: DateTime<Utc>,
+    /// Set when retention removed the file.
+    pub removed_at: Option<DateTime<Utc>>,
+}
+
+/// Up to `limit` files of a Run, oldest first, from the row after `after` on.
+///
+/// # Errors
+/// A database error.
+pub async fn of_run(
+    connection: &mut Conn,
+    run: RunId,
+    after: Option<After>,
+    limit: i64,
+) -> Result<Vec<Artifact>, Error> {
+    let rows = sqlx::query!(
+        r#"select a.id, a.run_job_id, h.name as "host?", a.artifact_type as "kind: Col<ArtifactType>", a.path,
+             a.size_bytes, a.sha256, a.mime_type, a.created_at, a.removed_at
+           from run_artifacts a left join hosts h on h.id = a.host_id
+           where a.run_id = $1 and ($2::timestamptz is null or (a.created_at, a.id) > ($2, $3))
+           order by a.created_at, a.id limit $4"#,
+        run.uuid(),
+        after.map(|after| after.created_at),
+        after.map(|after| after.id),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    let files = rows.into_iter().map(|row| Artifact {
+        id: row.id.into(),
+        run_job: row.run_job_id.map(Into::into),
+        host: row.host,
+        kind: row.kind.0,
+        path: row.path,
+        size_bytes: row.size_bytes,
+        sha256: row.sha256,
+        mime_type: row.mime_type,
+        created_at: row.created_at,
+        removed_at: row.removed_at,
+    });
+    Ok(files.collect())
 }

@@ -64,6 +64,21 @@ impl From<sqlx::Error> for Error {
 }
 
 impl Error {
+    /// The SQLSTATE that the database gave, if it answered at all.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Constraint { source, .. } | Self::Unreachable(source) | Self::Sql(source) => {
+                Some(source.as_database_error()?.code()?.into_owned())
+            }
+            Self::Refused(_)
+            | Self::NotFound { .. }
+            | Self::Malformed { .. }
+            | Self::Queue(_)
+            | Self::Migrate(_) => None,
+        }
+    }
+
     /// The violated constraint, if that is what happened.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {

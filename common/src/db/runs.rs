@@ -1,0 +1,271 @@
+//! Runs: making one, reading one, listing them.
+
+use chrono::{DateTime, Utc};
+use cyberbrain_core::{
+    ids::{RunId, RunJobId},
+    lifecycle::RunStatus,
+    run::DirectiveSnapshot,
+    spec::DirectiveType,
+};
+use serde_json::{Map, Value};
+use sqlx::types::Json;
+
+use super::{Col, Conn, Error};
+
+/// A Run to be.
+#[derive(Debug)]
+pub struct NewRun<'a> {
+    pub id: RunId,
+    pub directive: &'a DirectiveSnapshot<Value>,
+    pub requested_by: &'a str,
+    pub priority: i32,
+    pub tags: &'a [String],
+    pub params: &'a Map<String, Value>,
+}
+
+/// Stores a pending Run; returns when, by the database's clock.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn insert(connection: &mut Conn, run: &NewRun<'_>) -> Result<DateTime<Utc>, Error> {
+    let directive = run.directive;
+    let created_at = sqlx::query_scalar!(
+        "insert into runs (id, directive_id, directive_type, directive_name, directive_version, directive_snapshot,
+             requested_by, priority, tags, params)
+         values ($1, $2, $3, $4, $5, $6, $7, $8::integer, $9, $10) returning created_at",
+        run.id.uuid(),
+        directive.id.uuid(),
+        directive.kind.as_str(),
+        directive.name,
+        directive.version.cast_signed(),
+        Json(directive) as _,
+        run.requested_by,
+        run.priority,
+        run.tags,
+        Json(run.params) as _,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(created_at)
+}
+
+/// Counts of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tokens {
+    pub prompt: i64,
+    pub completion: i64,
+}
+
+/// A Run without its RunJobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    pub id: RunId,
+    pub status: RunStatus,
+    /// Why it is not admitted yet.
+    pub hold: Option<String>,
+    pub directive_type: DirectiveType,
+    pub directive_name: String,
+    pub requested_by: String,
+    pub priority: i16,
+    pub tags: Vec<String>,
+    pub cancel_requested: bool,
+    pub tokens: Tokens,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+struct Row {
+    id: uuid::Uuid,
+    status: Col<RunStatus>,
+    hold: Option<String>,
+    directive_type: Col<DirectiveType>,
+    directive_name: String,
+    requested_by: String,
+    priority: i16,
+    tags: Vec<String>,
+    cancel_requested: bool,
+    prompt_tokens: i64,
+    completion_tokens: i64,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for Run {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            status: row.status.0,
+            hold: row.hold,
+            directive_type: row.directive_type.0,
+            directive_name: row.directive_name,
+            requested_by: row.requested_by,
+            priority: row.priority,
+            tags: row.tags,
+            cancel_requested: row.cancel_requested,
+            tokens: Tokens { prompt: row.prompt_tokens, completion: row.completion_tokens },
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+        }
+    }
+}
+
+/// One Run.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn find(connection: &mut Conn, run: RunId) -> Result<Option<Run>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, status as "status: Col<RunStatus>", hold,
+             directive_type as "directive_type: Col<DirectiveType>", directive_name, requested_by, priority, tags,
+             cancel_requested_at is not null as "cancel_requested!", prompt_tokens, completion_tokens, created_at,
+             started_at, finished_at
+           from runs where id = $1"#,
+        run.uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Into::into))
+}
+
+/// Which Runs to list. What is not set does not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub status: Option<RunStatus>,
+    /// Key of a job that it holds.
+    pub job: Option<String>,
+    /// Type (`D1`) or name of the directive.
+    pub directive: Option<String>,
+    pub tag: Option<String>,
+    pub requested_by: Option<String>,
+    /// Inclusive.
+    pub created_after: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub created_before: Option<DateTime<Utc>>,
+}
+
+/// The last row of the page before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct After {
+    pub created_at: DateTime<Utc>,
+    pub id: uuid::Uuid,
+}
+
+/// Up to `limit` Runs, newest first.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn list(
+    connection: &mut Conn,
+    filter: &Filter,
+    after: Option<After>,
+    limit: i64,
+) -> Result<Vec<Run>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, status as "status: Col<RunStatus>", hold,
+             directive_type as "directive_type: Col<DirectiveType>", directive_name, requested_by, priority, tags,
+             cancel_requested_at is not null as "cancel_requested!", prompt_tokens, completion_tokens, created_at,
+             started_at, finished_at
+           from runs r
+           where ($1::text is null or status = $1)
+             and ($2::text is null or exists (select 1 from run_jobs j where j.run_id = r.id and j.task_key = $2))
+             and ($3::text is null or directive_type = $3 or directive_name = $3)
+             and ($4::text is null or tags @> array[$4])
+             and ($5::text is null or requested_by = $5)
+             and ($6::timestamptz is null or created_at >= $6)
+             and ($7::timestamptz is null or created_at < $7)
+             and ($8::timestamptz is null or (created_at, id) < ($8, $9))
+           order by created_at desc, id desc limit $10"#,
+        filter.status.map(RunStatus::as_str),
+        filter.job,
+        filter.directive,
+        filter.tag,
+        filter.requested_by,
+        filter.created_after,
+        filter.created_before,
+        after.map(|after| after.created_at),
+        after.map(|after| after.id),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// A Run's report; both forms are there once the Run was closed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    pub status: RunStatus,
+    pub markdown: Option<String>,
+    pub json: Option<Value>,
+}
+
+/// The report of a Run.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn report(connection: &mut Conn, run: RunId) -> Result<Option<Report>, Error> {
+    let row = sqlx::query!(
+        r#"select status as "status: Col<RunStatus>", report_markdown, report from runs where id = $1"#,
+        run.uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Report { status: row.status.0, markdown: row.report_markdown, json: row.report }))
+}
+
+/// What a request to cancel met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelNoted {
+    /// It is noted now.
+    New,
+    /// It was noted before.
+    Before,
+    /// The Run has ended; nothing was written.
+    AlreadyEnded(RunStatus),
+}
+
+/// Locks the Run and notes that it is to be cancelled. `None`: there is no such Run.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn note_cancel(connection: &mut Conn, run: RunId) -> Result<Option<CancelNoted>, Error> {
+    let row = sqlx::query!(
+        r#"select status as "status: Col<RunStatus>", cancel_requested_at is not null as "requested!"
+           from runs where id = $1 for no key update"#,
+        run.uuid(),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.status.0.is_terminal() {
+        return Ok(Some(CancelNoted::AlreadyEnded(row.status.0)));
+    }
+    if row.requested {
+        return Ok(Some(CancelNoted::Before));
+    }
+    sqlx::query!("update runs set cancel_requested_at = now() where id = $1", run.uuid())
+        .execute(connection)
+        .await?;
+    Ok(Some(CancelNoted::New))
+}
+
+/// The unfinished RunJobs of a Run whose cancellation is not noted yet, in the order in which they are locked.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn cancellable_run_jobs(connection: &mut Conn, run: RunId) -> Result<Vec<RunJobId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "select id from run_jobs
+         where run_id = $1 and status in ('pending', 'assigned', 'running') and cancel_requested_at is null
+         order by id",
+        run.uuid(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(Into::into).collect())
+}

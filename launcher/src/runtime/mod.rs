@@ -34,6 +34,7 @@ use futures::future::BoxFuture;
 
 pub use docker::{DockerOptions, DockerRuntime, GpuInjection};
 pub use error::{Effect, EngineCall, Error, Source};
+pub(crate) use identity::meminfo_mib;
 pub use identity::{EngineIdentity, RuntimeKind};
 pub use labels::{Labels, Purpose, WorkerLabels};
 pub use logs::{Follow, LineEnd, LogLine, LogLines, LogRequest, LogSource, MAX_LINE_BYTES};

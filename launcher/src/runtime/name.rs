@@ -7,6 +7,7 @@
 use std::fmt;
 
 use cyberbrain_core::ids::{AttemptId, Fence};
+use serde::Serialize;
 
 use super::plan::PlanError;
 
@@ -67,7 +68,8 @@ impl fmt::Display for ContainerName {
 }
 
 /// The engine's full id of a container: for records, and for reading logs of containers that are not ours.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
 pub struct ContainerId(String);
 
 impl ContainerId {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::docker;
 
-fn helper(instance: InstanceId, image: &ImageId, script: &str) -> ContainerPlan {
+pub fn helper(instance: InstanceId, image: &ImageId, script: &str) -> ContainerPlan {
     ContainerPlan {
         name: ContainerName::helper(format!("cb-test-{}", Uuid::now_v7())).unwrap(),
         labels: Labels { instance, purpose: Purpose::Helper { role: "test".into() } },

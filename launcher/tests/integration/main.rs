@@ -5,4 +5,7 @@
 mod conformance;
 mod docker;
 mod docker_engine;
+mod fake_engine;
+mod gpu;
 mod process_engine;
+mod simulated_engine;

@@ -2,7 +2,10 @@
 
 use std::{os::unix::process::CommandExt, process::Command, time::Duration};
 
-use cyberbrain_launcher::runtime::{ProcessRuntime, Program, WorkerRuntime};
+use cyberbrain_launcher::runtime::{
+    ContainerPlan, Follow, LogRequest, LogSource, Observation, ProcessRuntime, Program, WorkerRuntime,
+};
+use futures::{StreamExt, TryStreamExt};
 
 fn shell() -> Program {
     Program { executable: "/bin/sh".into(), arguments: vec!["-c".into()] }
@@ -44,4 +47,86 @@ async fn what_a_dead_owner_left_is_killed_before_anything_is_said() {
     assert!(innocent.try_wait().unwrap().is_none(), "another process under a reused id is left alone");
     innocent.kill().unwrap();
     innocent.wait().unwrap();
+}
+
+fn alive(pid: i32) -> bool {
+    // A zombie that nobody has waited for yet is dead too.
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with('Z'))
+}
+
+async fn dies(pid: i32) {
+    let gone = async {
+        while alive(pid) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("it dies");
+}
+
+/// Starts a script and returns the number that it prints first.
+async fn first_number(runtime: &ProcessRuntime, plan: &ContainerPlan) -> i32 {
+    runtime.create(plan).await.unwrap();
+    runtime.start(&plan.name).await.unwrap();
+    let request = LogRequest { source: LogSource::Ours(plan.name.clone()), after: None, follow: Follow::Yes };
+    let line = runtime.logs(request).next().await.unwrap().unwrap();
+    std::str::from_utf8(&line.bytes).unwrap().trim().parse().unwrap()
+}
+
+async fn plan(runtime: &ProcessRuntime, script: &str) -> ContainerPlan {
+    let image = runtime.install_worker_image("/bin/sh".as_ref()).await.unwrap();
+    let mut plan = crate::docker_engine::helper(uuid::Uuid::now_v7().into(), &image, script);
+    plan.command = vec![script.to_owned()];
+    plan
+}
+
+#[tokio::test]
+async fn what_a_worker_started_ends_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = ProcessRuntime::connect(shell(), directory.path()).await.unwrap();
+    let plan = plan(&runtime, "sleep 600 & echo $!; exit 4").await;
+    let child = first_number(&runtime, &plan).await;
+    let Observation::Exited(exit) = runtime.wait(&plan.name).await else { panic!("it has ended") };
+    assert_eq!(exit.code, 4);
+    dies(child).await;
+}
+
+#[tokio::test]
+async fn everything_dies_with_the_runtime() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = ProcessRuntime::connect(shell(), directory.path()).await.unwrap();
+    let plan = plan(&runtime, "sleep 600 & echo $!; trap '' TERM; sleep 600").await;
+    let child = first_number(&runtime, &plan).await;
+    assert!(alive(child));
+    drop(runtime);
+    dies(child).await;
+}
+
+#[tokio::test]
+async fn a_worker_sees_its_directories_and_nothing_of_our_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = ProcessRuntime::connect(shell(), directory.path()).await.unwrap();
+    let out = directory.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    let mut plan = plan(&runtime, "env; pwd; id -u").await;
+    plan.mounts.out = Some(out.clone());
+    plan.mounts.input = Some("/staged".into());
+    plan.env.insert("GIVEN".into(), "yes".into());
+    std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    runtime.create(&plan).await.unwrap();
+    runtime.start(&plan.name).await.unwrap();
+    runtime.wait(&plan.name).await;
+    let request = LogRequest { source: LogSource::Ours(plan.name.clone()), after: None, follow: Follow::No };
+    let lines: Vec<_> = runtime.logs(request).try_collect().await.unwrap();
+    let lines: Vec<_> = lines.iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect();
+    let has = |wanted: String| assert!(lines.contains(&wanted), "{wanted:?} is not in {lines:?}");
+    has(format!("CYBERBRAIN_OUTPUT_DIR={}", out.display()));
+    has("CYBERBRAIN_INPUT_DIR=/staged".into());
+    has("GIVEN=yes".into());
+    has("CUDA_VISIBLE_DEVICES=".into());
+    has(out.display().to_string());
+    assert!(!lines.iter().any(|line| line.starts_with("CARGO")), "{lines:?}");
+    if std::fs::metadata("/proc/self").is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) == 0) {
+        has("65532".into());
+    }
 }

@@ -7,7 +7,7 @@ use cyberbrain_core::{
     spec::{ImageRef, Network, Resources},
 };
 use cyberbrain_launcher::{
-    image::{self, Recipe},
+    image::{self, Executable, Recipe},
     runtime::{
         ContainerName, ContainerPlan, DockerRuntime, Exit, Follow, ImageId, Labels, LogRequest, LogSource,
         Mounts, Observation, Purpose, RuntimeKind, User, WorkerRuntime,
@@ -136,15 +136,21 @@ async fn an_image_is_loaded_once_and_its_containers_run() {
     let Some(engine) = docker::engine().await else { return };
     // Its own content, so that nobody else's image is touched.
     let name = format!("cyberbrain-test-{}", Uuid::now_v7().simple());
-    let mut recipe = Recipe::programs(ImageRef { name: name.clone(), tag: "one".into() }, &["/bin/cat"]);
-    recipe.entrypoint = vec!["/bin/cat".into(), "/etc/passwd".into()];
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("cat");
+    std::fs::copy("/bin/cat", &program).unwrap();
+    let mut recipe = Recipe::programs(ImageRef { name: name.clone(), tag: "one".into() }, &[]);
+    recipe.executables = vec![Executable { source: program.clone(), target: "/cat".into() }];
+    recipe.entrypoint = vec!["/cat".into(), "/etc/passwd".into()];
     recipe.labels.insert("cyberbrain.test".into(), name.clone());
     let image = Arc::new(image::build(&recipe).unwrap());
-    let first = engine.load_image(&image).await.unwrap();
-    assert_eq!(first, *image.id(), "the engine computes the same ID");
     let other_tag =
         Recipe { reference: ImageRef { name: name.clone(), tag: "two".into() }, ..recipe.clone() };
     let again = Arc::new(image::build(&other_tag).unwrap());
+    let first = engine.load_image(&image).await.unwrap();
+    assert_eq!(first, *image.id(), "the engine computes the same ID");
+    // What is there already is not sent again: it could not be, any more.
+    std::fs::remove_file(&program).unwrap();
     assert_eq!(engine.load_image(&again).await.unwrap(), first);
     let held = engine.images().await.unwrap();
     let held: Vec<_> = held.into_iter().filter(|held| held.id == first.as_str()).collect();

@@ -153,6 +153,7 @@ text_enum! {
     TraceLanguage("stack trace language") {
         Python = "python",
         Java = "java",
+        JavaScript = "javascript",
         Go = "go",
         Rust = "rust",
     }

@@ -1,0 +1,219 @@
+//! Finds message templates in one pass, in the manner of Drain (He, Zhu, Zheng and Lyu, "Drain: An Online Log
+//! Parsing Approach with Fixed Depth Tree", ICWS 2017).
+//!
+//! A tree of fixed depth leads from what an entry is (severity, kind) over its number of words and its first
+//! word to a leaf with few templates. The entry joins the most similar one, whose differing words become
+//! wildcards, if enough of its words agree; else it becomes a template of its own.
+//!
+//! Differences from the paper: messages come masked ([`super::mask`]), and a leaf asks for more similarity while it
+//! is small, so that short messages stay apart until there are many of them.
+//!
+//! Bounded: at most [`MAX_GRAVE`] templates of warnings and worse plus [`MAX_ORDINARY`] others, each of at most
+//! [`MAX_WORDS`](super::mask::MAX_WORDS) words. What comes when its table is full and fits nothing is told apart by `None`.
+
+use std::collections::HashMap;
+
+use cyberbrain_core::outcome::{FindingKind, Severity};
+
+use super::{mask::Masked, signature::WILDCARD};
+
+/// Most templates of warnings and worse: a flood of chatter can't crowd them out.
+pub const MAX_GRAVE: usize = 1_000;
+/// Most templates of everything else.
+pub const MAX_ORDINARY: usize = 1_000;
+/// Words that lead through the tree.
+const PREFIX: usize = 1;
+/// Branches per node; further words share the wildcard's.
+const MAX_CHILDREN: usize = 64;
+/// Templates in a leaf up to which the stricter similarity is asked for.
+const SMALL_LEAF: usize = 16;
+/// Templates in a leaf at most: what bounds the work per message.
+const MAX_LEAF: usize = 128;
+/// Parts of 10 of the words that must agree, in a small leaf and in a larger one.
+const STRICT: usize = 7;
+const LENIENT: usize = 5;
+
+/// What divides templates from the outset: messages of different severity or kind never share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Class {
+    pub severity: Severity,
+    pub kind: Option<FindingKind>,
+}
+
+impl Class {
+    fn is_grave(self) -> bool {
+        match self.severity {
+            Severity::Fatal | Severity::Error | Severity::Warning => true,
+            Severity::Info | Severity::Debug | Severity::Unstated => self.kind.is_some(),
+        }
+    }
+}
+
+/// One template.
+#[derive(Debug)]
+pub struct Template {
+    pub class: Class,
+    pub words: Vec<Box<str>>,
+}
+
+/// Number of a template, counted from 0 as they were found.
+pub type TemplateNumber = usize;
+
+/// The parse tree and its templates.
+#[derive(Debug, Default)]
+pub struct Drain {
+    templates: Vec<Template>,
+    grave: usize,
+    roots: HashMap<(Class, usize), Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    children: HashMap<Box<str>, Node>,
+    leaf: Vec<TemplateNumber>,
+}
+
+impl Drain {
+    /// Finds or makes the template of a message; `None` if there is no room for a new one.
+    pub fn learn(&mut self, class: Class, message: &Masked) -> Option<TemplateNumber> {
+        let words = message.words();
+        if let Some(number) = self.find(class, message) {
+            let template = &mut self.templates[number];
+            for (known, word) in template.words.iter_mut().zip(words) {
+                if **known != *word && **known != *WILDCARD {
+                    *known = WILDCARD.into();
+                }
+            }
+            return Some(number);
+        }
+        let ordinary = self.templates.len() - self.grave;
+        if class.is_grave() && self.grave >= MAX_GRAVE || !class.is_grave() && ordinary >= MAX_ORDINARY {
+            return None;
+        }
+        let number = self.templates.len();
+        let mut node = self.roots.entry((class, words.len())).or_default();
+        for word in words.clone().take(PREFIX) {
+            let known = node.children.contains_key(word);
+            let word = if known || node.children.len() < MAX_CHILDREN { word } else { WILDCARD };
+            node = node.children.entry(word.into()).or_default();
+        }
+        if node.leaf.len() >= MAX_LEAF {
+            return None;
+        }
+        node.leaf.push(number);
+        self.grave += usize::from(class.is_grave());
+        self.templates.push(Template { class, words: words.map(Into::into).collect() });
+        Some(number)
+    }
+
+    /// The templates, by number.
+    pub fn templates(&self) -> &[Template] {
+        &self.templates
+    }
+
+    /// Bytes that the templates hold, for tests of the bound: texts and their pointers, not the allocator's own.
+    #[cfg(test)]
+    pub fn held_bytes(&self) -> usize {
+        let words = |template: &Template| {
+            template.words.iter().map(|word| word.len() + size_of::<Box<str>>()).sum::<usize>()
+        };
+        fn nodes(node: &Node) -> usize {
+            let inner: usize = node.children.iter().map(|(word, child)| word.len() + nodes(child)).sum();
+            size_of::<Node>() + node.leaf.len() * size_of::<TemplateNumber>() + inner
+        }
+        let templates: usize =
+            self.templates.iter().map(|template| size_of::<Template>() + words(template)).sum();
+        templates + self.roots.values().map(nodes).sum::<usize>()
+    }
+
+    fn find(&self, class: Class, message: &Masked) -> Option<TemplateNumber> {
+        let words = message.words();
+        let mut node = self.roots.get(&(class, words.len()))?;
+        for word in words.clone().take(PREFIX) {
+            node = node.children.get(word).or_else(|| node.children.get(WILDCARD))?;
+        }
+        let asked = if node.leaf.len() < SMALL_LEAF { STRICT } else { LENIENT };
+        let agreeing = |&number: &TemplateNumber| {
+            self.templates[number]
+                .words
+                .iter()
+                .zip(words.clone())
+                .filter(|(known, word)| ***known == **word)
+                .count()
+        };
+        // Of equally similar ones the first found, so that the outcome depends on the input only.
+        let best = node.leaf.iter().rev().max_by_key(|number| agreeing(number))?;
+        (agreeing(best) * 10 >= asked * words.len()).then_some(*best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: Class = Class { severity: Severity::Info, kind: None };
+    const ERROR: Class = Class { severity: Severity::Error, kind: None };
+
+    fn learn(drain: &mut Drain, class: Class, message: &str) -> Option<TemplateNumber> {
+        let mut masked = Masked::default();
+        masked.set(message);
+        drain.learn(class, &masked)
+    }
+
+    fn texts(drain: &Drain) -> Vec<String> {
+        drain.templates().iter().map(|template| template.words.join(" ")).collect()
+    }
+
+    #[test]
+    fn words_that_vary_become_wildcards() {
+        let mut drain = Drain::default();
+        for name in ["alice", "bob", "carol"] {
+            learn(&mut drain, INFO, &format!("user {name} logged in from 10.0.0.7"));
+            learn(&mut drain, INFO, &format!("cache {name} dropped after 17 ms"));
+        }
+        assert_eq!(texts(&drain), ["user <*> logged in from <ip>", "cache <*> dropped after <n> ms"]);
+    }
+
+    #[test]
+    fn severities_and_kinds_stay_apart() {
+        let mut drain = Drain::default();
+        let kinds = [INFO, ERROR, Class { kind: Some(FindingKind::Timeout), ..ERROR }];
+        let numbers = kinds.map(|class| learn(&mut drain, class, "the same words"));
+        assert_eq!(numbers, [Some(0), Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn short_messages_merge_once_there_are_many() {
+        let mut drain = Drain::default();
+        for page in 0..SMALL_LEAF {
+            let name: String = "abcdefghijklmnopqrstuvwxyz".chars().skip(page).take(5).collect();
+            learn(&mut drain, INFO, &format!("HTTP/200 GET {name}"));
+        }
+        assert_eq!(drain.templates().len(), SMALL_LEAF);
+        learn(&mut drain, INFO, "HTTP/200 GET another");
+        assert_eq!(drain.templates().len(), SMALL_LEAF, "the leaf is large now and takes it in");
+    }
+
+    #[test]
+    fn a_flood_of_chatter_leaves_room_for_errors() {
+        let mut drain = Drain::default();
+        let word = |mut n: usize| {
+            let mut out = String::new();
+            for _ in 0..6 {
+                out.push(char::from(b'a' + (n % 26) as u8));
+                n /= 26;
+            }
+            out
+        };
+        let mut refused = 0;
+        for n in 0..20_000_usize {
+            let text: Vec<String> =
+                (1..4 + n % 20).map(|place| word(n.wrapping_mul(2_654_435_761 * place))).collect();
+            refused += usize::from(learn(&mut drain, INFO, &text.join(" ")).is_none());
+        }
+        assert!(refused > 0);
+        assert_eq!(drain.templates().len(), MAX_ORDINARY);
+        assert!(learn(&mut drain, ERROR, "something real broke").is_some());
+        assert!(drain.held_bytes() < 2 << 20, "{} bytes", drain.held_bytes());
+    }
+}

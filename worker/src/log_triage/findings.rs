@@ -1,0 +1,181 @@
+//! What of all that was found deserves a person's attention, in which order.
+
+use cyberbrain_core::{
+    outcome::{Finding, FindingKind, Novelty, Severity, TraceLanguage},
+    staging::LogSource,
+};
+
+use super::{
+    analysis::{Analysis, TraceKey},
+    compare::together,
+    drain::TemplateNumber,
+    outline::Outline,
+    tally::{Burst, Occurrences},
+};
+
+/// Fewer refused logins that are no errors are people who mistyped.
+const AUTH_FAILURES_AT_LEAST: u64 = 3;
+
+/// A finding and what it is about.
+#[derive(Debug)]
+pub struct Found {
+    pub finding: Finding,
+    /// Place in the log index.
+    pub source: usize,
+    pub about: About,
+}
+
+/// What a finding is about.
+#[derive(Debug)]
+pub enum About {
+    /// The most frequent first; never empty.
+    Templates(Vec<TemplateNumber>),
+    Trace(TraceKey),
+    Burst(Burst),
+}
+
+/// All findings, the most important first.
+pub fn find(analysis: &Analysis, outline: &Outline, sources: &[LogSource]) -> Vec<Found> {
+    let mut found = Vec::new();
+    for source in 0..analysis.sources.len() {
+        found.extend(from_templates(analysis, outline, source));
+        found.extend(from_traces(analysis, outline, source));
+        found.extend(from_bursts(analysis, source));
+    }
+    for Found { finding, source, .. } in &mut found {
+        let LogSource { host, name, .. } = &sources[*source];
+        finding.host = cyberbrain_core::outcome::clean_text(host);
+        finding.container = cyberbrain_core::outcome::clean_text(name);
+    }
+    found.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    found
+}
+
+/// Urgency, then what is new, then what is frequent; the rest makes the order total.
+fn rank(found: &Found) -> impl Ord {
+    let Finding { kind, novelty, count, ref subject, .. } = found.finding;
+    let novelty = match novelty {
+        Novelty::New => 0,
+        Novelty::Uncompared => 1,
+        Novelty::Known => 2,
+    };
+    (urgency(kind), novelty, std::cmp::Reverse(count), kind, found.source, subject.clone())
+}
+
+const fn urgency(kind: FindingKind) -> u8 {
+    match kind {
+        FindingKind::OutOfMemory | FindingKind::DiskFull | FindingKind::Crash => 0,
+        FindingKind::StackTrace | FindingKind::ErrorBurst | FindingKind::ServerErrors => 1,
+        FindingKind::AuthFailure
+        | FindingKind::Timeout
+        | FindingKind::ConnectionFailure
+        | FindingKind::Errors => 2,
+        FindingKind::NewMessage => 3,
+    }
+}
+
+/// One finding per kind; and one per message that is an error of no known kind, or new.
+fn from_templates(analysis: &Analysis, outline: &Outline, source: usize) -> Vec<Found> {
+    let mut kinds: Vec<(FindingKind, Vec<(TemplateNumber, Occurrences)>)> = Vec::new();
+    let mut found = Vec::new();
+    for (number, seen) in analysis.templates.iter().enumerate() {
+        let Some((_, here)) = seen.by_source.iter().find(|(at, _)| *at == source) else { continue };
+        let class = analysis.drain.templates()[number].class;
+        match class.kind {
+            // Told by the traces themselves.
+            Some(FindingKind::StackTrace) => {}
+            Some(kind) => match kinds.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, templates)) => templates.push((number, here)),
+                None => kinds.push((kind, vec![(number, here)])),
+            },
+            None => {
+                let kind = match (class.severity, outline.templates[number].novelty) {
+                    (Severity::Fatal | Severity::Error, _) => FindingKind::Errors,
+                    (_, Novelty::New) => FindingKind::NewMessage,
+                    (_, Novelty::Known | Novelty::Uncompared) => continue,
+                };
+                found.push(of_templates(analysis, outline, source, kind, vec![(number, here)]));
+            }
+        }
+    }
+    let of_kinds =
+        kinds.into_iter().map(|(kind, templates)| of_templates(analysis, outline, source, kind, templates));
+    found.extend(of_kinds.filter(|found| !is_trifle(&found.finding)));
+    found
+}
+
+fn is_trifle(finding: &Finding) -> bool {
+    finding.kind == FindingKind::AuthFailure
+        && finding.severity > Severity::Error
+        && finding.count < AUTH_FAILURES_AT_LEAST
+}
+
+fn of_templates(
+    analysis: &Analysis,
+    outline: &Outline,
+    source: usize,
+    kind: FindingKind,
+    mut templates: Vec<(TemplateNumber, Occurrences)>,
+) -> Found {
+    templates.sort_by_key(|(number, here)| (std::cmp::Reverse(here.count), *number));
+    let mut total = Occurrences::default();
+    templates.iter().for_each(|(_, here)| total.merge(*here));
+    let numbers: Vec<TemplateNumber> = templates.iter().map(|(number, _)| *number).collect();
+    let severity = |&number: &TemplateNumber| analysis.drain.templates()[number].class.severity;
+    let finding = finding(
+        kind,
+        numbers.iter().map(severity).min().unwrap_or(Severity::Unstated),
+        together(numbers.iter().map(|&number| outline.templates[number].novelty)),
+        total,
+        numbers.first().map(|&number| outline.templates[number].id.clone()),
+    );
+    Found { finding, source, about: About::Templates(numbers) }
+}
+
+fn from_traces<'a>(
+    analysis: &'a Analysis,
+    outline: &'a Outline,
+    source: usize,
+) -> impl Iterator<Item = Found> + 'a {
+    analysis.traces.iter().zip(&outline.traces).filter_map(move |((key, seen), outlined)| {
+        let (_, here) = seen.by_source.iter().find(|(at, _)| *at == source)?;
+        let (kind, severity) = match key.language {
+            TraceLanguage::Go => (FindingKind::Crash, Severity::Fatal),
+            TraceLanguage::Python | TraceLanguage::Java | TraceLanguage::JavaScript | TraceLanguage::Rust => {
+                (FindingKind::StackTrace, Severity::Error)
+            }
+        };
+        let finding = finding(kind, severity, outlined.novelty, here, Some(outlined.id.clone()));
+        Some(Found { finding, source, about: About::Trace(key.clone()) })
+    })
+}
+
+fn from_bursts(analysis: &Analysis, source: usize) -> impl Iterator<Item = Found> {
+    analysis.sources[source].bursts().into_iter().map(move |burst| {
+        let seen = Occurrences { count: burst.count, first: Some(burst.from), last: Some(burst.to) };
+        // That there was a burst before says nothing about this one.
+        let finding = finding(FindingKind::ErrorBurst, Severity::Error, Novelty::Uncompared, seen, None);
+        Found { finding, source, about: About::Burst(burst) }
+    })
+}
+
+/// A finding whose place is filled in later.
+fn finding(
+    kind: FindingKind,
+    severity: Severity,
+    novelty: Novelty,
+    seen: Occurrences,
+    subject: Option<String>,
+) -> Finding {
+    Finding {
+        kind,
+        severity,
+        novelty,
+        host: String::new(),
+        container: String::new(),
+        count: seen.count,
+        first_seen: seen.first,
+        last_seen: seen.last,
+        subject,
+    }
+}

@@ -1,0 +1,307 @@
+//! Cuts a message into words and replaces what varies: numbers, hex, UUIDs, addresses, times, paths, secrets.
+//!
+//! What is left is what the programmer wrote; that is what templates are made of. Everything is done in one
+//! pass without regular expressions, because it is done for every line.
+
+use std::net::Ipv6Addr;
+
+use super::reading::is_clock;
+
+/// Words of a message that are looked at; a longer one ends in [`REST`].
+pub const MAX_WORDS: usize = 32;
+/// Bytes of a masked word that are kept.
+const MAX_WORD_BYTES: usize = 80;
+/// Stands for the words beyond [`MAX_WORDS`].
+const REST: &str = "…";
+
+/// A message as masked words. Reused from line to line.
+#[derive(Debug, Default)]
+pub struct Masked {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Masked {
+    /// Masks another message.
+    pub fn set(&mut self, message: &str) {
+        self.text.clear();
+        self.ends.clear();
+        let mut secret = Secret::No;
+        let mut words = message.split_whitespace();
+        for word in words.by_ref().take(MAX_WORDS - 1) {
+            let start = self.text.len();
+            secret = mask_token(word, secret, &mut self.text);
+            if self.text.len() - start > MAX_WORD_BYTES {
+                self.text.truncate(self.text.floor_char_boundary(start + MAX_WORD_BYTES));
+                self.text.push_str(REST);
+            }
+            self.ends.push(self.text.len());
+        }
+        if words.next().is_some() {
+            self.text.push_str(REST);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    /// Takes a message whose variable parts were masked before, as those of access logs are.
+    pub fn set_masked(&mut self, message: &str) {
+        self.text.clear();
+        self.ends.clear();
+        for word in message.split_whitespace().take(MAX_WORDS) {
+            self.text.push_str(&word[..word.floor_char_boundary(MAX_WORD_BYTES.min(word.len()))]);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    /// The masked words.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+        (0..self.ends.len())
+            .map(|at| &self.text[at.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[at]])
+    }
+}
+
+/// One segment of a URL's path, masked.
+pub fn segment(segment: &str) -> String {
+    let mut out = String::new();
+    for (at, part) in segment.split('.').enumerate() {
+        if at > 0 {
+            out.push('.');
+        }
+        mask_word(part, &mut out);
+    }
+    out
+}
+
+/// Whether what comes next is a secret's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secret {
+    No,
+    Next,
+}
+
+/// Masks one word between blanks, piece by piece.
+fn mask_token(token: &str, before: Secret, out: &mut String) -> Secret {
+    if before == Secret::Next {
+        // `Authorization: Bearer …`: the scheme is no secret, what follows is.
+        if ["Bearer", "Basic", "Token", "Digest"].iter().any(|scheme| token.eq_ignore_ascii_case(scheme)) {
+            out.push_str(token);
+            return Secret::Next;
+        }
+        out.push_str("<secret>");
+        return Secret::No;
+    }
+    if token.eq_ignore_ascii_case("bearer") {
+        out.push_str(token);
+        return Secret::Next;
+    }
+    if let Some(at) = token.find("://") {
+        let scheme = token[..at].bytes().rev().take_while(u8::is_ascii_alphanumeric).count();
+        mask_pieces(&token[..at - scheme], out);
+        out.push_str("<url>");
+        let tail = token.len() - token.trim_end_matches(['"', '\'', ')', ']', ',', ';', '>', '.']).len();
+        out.push_str(&token[token.len() - tail..]);
+        return Secret::No;
+    }
+    mask_pieces(token, out)
+}
+
+/// Masks the pieces between delimiters, which stay.
+fn mask_pieces(token: &str, out: &mut String) -> Secret {
+    let mut secret = Secret::No;
+    let mut rest = token;
+    while !rest.is_empty() {
+        let end = rest.find(is_delimiter).unwrap_or(rest.len());
+        let (piece, after) = rest.split_at(end);
+        let delimiter = after.chars().next();
+        if secret == Secret::Next && !piece.is_empty() {
+            out.push_str("<secret>");
+            secret = Secret::No;
+        } else {
+            secret = mask_piece(piece, delimiter, secret, out);
+        }
+        if let Some(delimiter) = delimiter {
+            out.push(delimiter);
+        }
+        rest = &after[delimiter.map_or(0, char::len_utf8)..];
+    }
+    secret
+}
+
+fn is_delimiter(character: char) -> bool {
+    matches!(
+        character,
+        '=' | ',' | ';' | '(' | ')' | '[' | ']' | '{' | '}' | '"' | '\'' | '<' | '>' | '|' | '`'
+    )
+}
+
+/// Masks what has no delimiter but perhaps colons: an address, a time, or `key:value`.
+fn mask_piece(piece: &str, delimiter: Option<char>, before: Secret, out: &mut String) -> Secret {
+    if !piece.contains(':') {
+        mask_word(piece, out);
+        let names_secret = is_secret_name(piece) && delimiter == Some('=');
+        return if names_secret || piece.is_empty() && before == Secret::Next {
+            Secret::Next
+        } else {
+            Secret::No
+        };
+    }
+    if let Some(mask) = address(piece).or_else(|| is_clock(piece).then_some("<time>")) {
+        out.push_str(mask);
+        return Secret::No;
+    }
+    let mut secret = before;
+    for (at, part) in piece.split(':').enumerate() {
+        if at > 0 {
+            out.push(':');
+        }
+        if secret == Secret::Next && !part.is_empty() {
+            out.push_str("<secret>");
+            secret = Secret::No;
+        } else {
+            mask_word(part, out);
+            secret = if is_secret_name(part) || part.is_empty() && secret == Secret::Next {
+                Secret::Next
+            } else {
+                Secret::No
+            };
+        }
+    }
+    secret
+}
+
+/// Masks what has neither delimiters nor colons.
+fn mask_word(word: &str, out: &mut String) {
+    if let Some(mask) = whole(word) {
+        out.push_str(mask);
+        return;
+    }
+    if !word.bytes().any(|byte| byte.is_ascii_digit()) {
+        out.push_str(word);
+        return;
+    }
+    // A number with its unit keeps the unit; a name with digits keeps its letters.
+    let mut in_number = false;
+    let mut characters = word.chars().peekable();
+    while let Some(character) = characters.next() {
+        let goes_on = characters.peek().is_some_and(char::is_ascii_digit);
+        let number = character.is_ascii_digit() || in_number && goes_on && matches!(character, '.' | ',');
+        match (number, in_number) {
+            (true, false) => out.push_str("<n>"),
+            (true, true) => {}
+            (false, _) => out.push(character),
+        }
+        in_number = number;
+    }
+}
+
+/// The mask of a word that varies as a whole.
+fn whole(word: &str) -> Option<&'static str> {
+    let bytes = word.as_bytes();
+    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
+    if bytes.len() > 1 && (bytes[0] == b'/' || word.starts_with("./") || word.starts_with("~/"))
+        || bytes.iter().filter(|&&byte| byte == b'/').count() >= 2 && !is_clock(word)
+        || bytes.len() > 3 && bytes[1..].starts_with(b":\\")
+    {
+        return Some("<path>");
+    }
+    if let Some((name, domain)) = word.split_once('@')
+        && !name.is_empty()
+        && domain.contains('.')
+    {
+        return Some("<email>");
+    }
+    if digits == 0 {
+        return None;
+    }
+    if digits == bytes.len() {
+        return Some("<n>");
+    }
+    if is_uuid(bytes) {
+        return Some("<uuid>");
+    }
+    if is_ipv4(word) {
+        return Some("<ip>");
+    }
+    if is_clock(word) {
+        return Some("<time>");
+    }
+    if is_hex(word, digits) {
+        return Some("<hex>");
+    }
+    let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    let opaque =
+        bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/'));
+    (bytes.len() >= 20 && digits >= 4 && letters >= 4 && opaque).then_some("<id>")
+}
+
+/// An address with a port, or an IPv6 or hardware address.
+fn address(piece: &str) -> Option<&'static str> {
+    let (host, port) = piece.rsplit_once(':')?;
+    if is_ipv4(host) && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some("<ip>");
+    }
+    let hex = piece.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+    if !hex || piece.len() < 3 {
+        return None;
+    }
+    if piece.parse::<Ipv6Addr>().is_ok() {
+        return Some("<ip>");
+    }
+    let pairs = piece.split(':').count() >= 6 && piece.split(':').all(|pair| pair.len() == 2);
+    pairs.then_some("<hex>")
+}
+
+fn is_ipv4(word: &str) -> bool {
+    let (address, bits) = word.split_once('/').unwrap_or((word, "0"));
+    let mut parts = 0;
+    for part in address.split('.') {
+        parts += 1;
+        if part.is_empty() || part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return false;
+        }
+    }
+    parts == 4 && bits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_uuid(bytes: &[u8]) -> bool {
+    bytes.len() == 36
+        && bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+fn is_hex(word: &str, digits: usize) -> bool {
+    let (stated, rest) = word.strip_prefix("0x").map_or((false, word), |rest| (true, rest));
+    let hex = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex && (stated || rest.len() >= 8 && digits >= 2)
+}
+
+/// Whether a word names something secret, as the key before `=` or `:`.
+fn is_secret_name(word: &str) -> bool {
+    const ENDS: [&str; 12] = [
+        "password",
+        "passwd",
+        "pwd",
+        "secret",
+        "token",
+        "api_key",
+        "apikey",
+        "api-key",
+        "authorization",
+        "access_key",
+        "private_key",
+        "cookie",
+    ];
+    let ends_with = |end: &&str| {
+        word.len()
+            .checked_sub(end.len())
+            .and_then(|from| word.get(from..))
+            .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    };
+    ENDS.iter().any(|end| ends_with(&end))
+}
+
+#[cfg(test)]
+#[path = "mask_test.rs"]
+mod tests;

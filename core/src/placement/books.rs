@@ -96,12 +96,12 @@ impl<'a> Books<'a> {
         entry
             .never(ask)
             .or(view.fixed)
-            .or(entry.closed())
+            .or(entry.closed)
             .or_else(|| entry.short(ask, self.options))
             .or(view.room)
             .or_else(|| self.kept_card(host, card, ask))
             .or(view.unseen)
-            .or(entry.unseen())
+            .or(entry.unseen)
     }
 
     /// The image still to be fetched goes behind the image that is there.

@@ -26,10 +26,10 @@ pub(super) struct CardBook<'a> {
     pub score: f64,
     /// What decides between fitting cards, lower first: for `pack` the free share, then the free MiB.
     pub cost: (f64, u64),
-    /// Switched off.
-    closed: Option<Obstacle>,
-    /// Its numbers cannot be trusted.
-    unseen: Option<Obstacle>,
+    /// Cordoned, unhealthy or gone.
+    pub closed: Option<Obstacle>,
+    /// Without telemetry that can be trusted.
+    pub unseen: Option<Obstacle>,
 }
 
 impl<'a> CardBook<'a> {
@@ -67,11 +67,6 @@ impl<'a> CardBook<'a> {
         (short_mib > 0).then_some(Obstacle::GpuTooSmall { short_mib })
     }
 
-    /// Cordoned, unhealthy or gone.
-    pub const fn closed(&self) -> Option<Obstacle> {
-        self.closed
-    }
-
     /// Short of memory now.
     pub fn short(&self, ask: &Ask<'_>, options: &Options) -> Option<Obstacle> {
         let gpu = self.gpu;
@@ -87,11 +82,6 @@ impl<'a> CardBook<'a> {
         } else {
             None
         }
-    }
-
-    /// Without telemetry that can be trusted.
-    pub const fn unseen(&self) -> Option<Obstacle> {
-        self.unseen
     }
 
     fn work_out(&mut self, options: &Options) {

@@ -206,11 +206,9 @@ fn play(start_ms: u64, reads: &[(u64, [bool; 2])]) -> (Watch<usize>, u64, [u64; 
     let mut moved_at = [start_ms; 2];
     for (gap, moves) in reads {
         instant += gap;
-        for key in 0..2 {
-            if moves[key] {
-                counters[key] += 1;
-                moved_at[key] = instant;
-            }
+        for ((counter, at), moves) in counters.iter_mut().zip(&mut moved_at).zip(moves) {
+            *counter += i64::from(*moves);
+            *at = if *moves { instant } else { *at };
         }
         watch.read(instant, &[(0, counters[0]), (1, counters[1])]);
     }
@@ -221,8 +219,8 @@ proptest! {
     #[test]
     fn silence_is_never_longer_than_the_time_that_really_passed(start in any::<u32>(), reads in reads()) {
         let (watch, end, moved_at) = play(u64::from(start), &reads);
-        for key in 0..2 {
-            prop_assert!(millis(watch.silence(&key)) <= end - moved_at[key]);
+        for (key, moved_at) in moved_at.iter().enumerate() {
+            prop_assert!(millis(watch.silence(&key)) <= end - moved_at);
         }
     }
 

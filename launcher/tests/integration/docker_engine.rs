@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path, sync:
 use cyberbrain_core::{
     ids::{GpuUuid, InstanceId},
     spec::{ImageRef, Network, Resources},
+    staging::ContainerState,
 };
 use cyberbrain_launcher::{
     image::{self, Executable, Recipe},
@@ -205,6 +206,34 @@ async fn the_engine_says_who_it_is() {
     assert_eq!(first.kind, RuntimeKind::Docker);
     assert!(!first.engine_id.is_empty() && !first.machine_id.is_empty() && !first.boot_id.is_empty());
     assert!(first.cpus > 0 && first.memory_mib > 0);
+}
+
+#[tokio::test]
+async fn the_inventory_shows_who_names_whom() {
+    let Some(engine) = docker::engine().await else { return };
+    let shell = docker::shell_image(&engine).await;
+    let instance = Uuid::now_v7().into();
+    let one = helper(instance, &shell.id, "sleep 600");
+    let mut two = helper(instance, &shell.id, "sleep 600");
+    two.env.insert("UPSTREAM".into(), format!("http://secret@{}:80/", one.name));
+    for plan in [&one, &two] {
+        engine.create(plan).await.unwrap();
+    }
+    engine.start(&one.name).await.unwrap();
+    let inventory = engine.inventory().await;
+    engine.kill(&one.name).await.unwrap();
+    engine.wait(&one.name).await;
+    for plan in [&one, &two] {
+        engine.remove(&plan.name).await.unwrap();
+    }
+    let inventory = inventory.unwrap();
+    let find = |name: &ContainerName| inventory.iter().find(|c| c.name == name.as_str()).unwrap();
+    assert_eq!(find(&one.name).state, ContainerState::Running);
+    assert_eq!(find(&one.name).image_id, shell.id.as_str());
+    assert!(find(&one.name).references.is_empty());
+    let names = find(&two.name);
+    assert_eq!((names.state, &names.references), (ContainerState::Created, &vec![one.name.to_string()]));
+    assert!(!format!("{names:?}").contains("secret"));
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ pub(super) fn listed(summary: ContainerSummary) -> Option<Listed> {
     })
 }
 
-const fn listed_state(state: ContainerSummaryStateEnum) -> Option<ContainerState> {
+pub(super) const fn listed_state(state: ContainerSummaryStateEnum) -> Option<ContainerState> {
     Some(match state {
         ContainerSummaryStateEnum::CREATED => ContainerState::Created,
         ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::STOPPING => ContainerState::Running,

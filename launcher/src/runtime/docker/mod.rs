@@ -14,13 +14,14 @@ mod answer;
 mod config;
 mod containers;
 mod images;
+mod inventory;
 mod logs;
 mod wait;
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use bollard::{Docker, errors::Error as Bollard};
-use cyberbrain_core::ids::InstanceId;
+use cyberbrain_core::{ids::InstanceId, staging::InventoryContainer};
 use futures::future::BoxFuture;
 use metrics::{counter, histogram};
 use tokio::time::{Instant, timeout};
@@ -181,6 +182,10 @@ impl WorkerRuntime for DockerRuntime {
 
     fn list_ours(&self, instance: InstanceId) -> Call<'_, Vec<Listed>> {
         Box::pin(self.list_containers(instance))
+    }
+
+    fn inventory(&self) -> Call<'_, Vec<InventoryContainer>> {
+        Box::pin(self.take_inventory())
     }
 
     fn logs(&self, request: LogRequest) -> LogLines {

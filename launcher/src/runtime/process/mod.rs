@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use cyberbrain_core::ids::InstanceId;
+use cyberbrain_core::{ids::InstanceId, staging::InventoryContainer};
 use futures::future::BoxFuture;
 use tokio::time::timeout;
 
@@ -205,6 +205,10 @@ impl WorkerRuntime for ProcessRuntime {
 
     fn list_ours(&self, instance: InstanceId) -> Call<'_, Vec<Listed>> {
         Box::pin(async move { Ok(self.containers.list(instance)) })
+    }
+
+    fn inventory(&self) -> Call<'_, Vec<InventoryContainer>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn logs(&self, request: LogRequest) -> LogLines {

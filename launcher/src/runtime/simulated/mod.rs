@@ -21,7 +21,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use cyberbrain_core::{ids::InstanceId, spec::ImageRef, staging::LogStream};
+use cyberbrain_core::{
+    ids::InstanceId,
+    spec::ImageRef,
+    staging::{InventoryContainer, LogStream},
+};
 use futures::future::BoxFuture;
 use tokio::{
     sync::mpsc,
@@ -331,6 +335,10 @@ impl WorkerRuntime for SimulatedRuntime {
         Box::pin(
             self.faults.apply(EngineCall::List, "containers", move || Ok(self.containers.list(instance))),
         )
+    }
+
+    fn inventory(&self) -> Call<'_, Vec<InventoryContainer>> {
+        Box::pin(self.faults.apply(EngineCall::List, "containers", || Ok(Vec::new())))
     }
 
     fn logs(&self, request: LogRequest) -> LogLines {

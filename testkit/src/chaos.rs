@@ -11,7 +11,7 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::watch,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
 };
 
 /// What the network does.
@@ -35,7 +35,6 @@ pub struct Proxy {
     mode: watch::Sender<Mode>,
     /// The mode that the listener has taken up.
     applied: watch::Receiver<Option<Mode>>,
-    task: JoinHandle<()>,
 }
 
 impl Proxy {
@@ -48,8 +47,9 @@ impl Proxy {
         let address = listener.local_addr()?;
         let (mode, modes) = watch::channel(Mode::Pass);
         let (report, applied) = watch::channel(Some(Mode::Pass));
-        let task = tokio::spawn(serve(listener, address, upstream, modes, report));
-        Ok(Self { address, mode, applied, task })
+        // Ends when `mode` is dropped.
+        tokio::spawn(serve(listener, address, upstream, modes, report));
+        Ok(Self { address, mode, applied })
     }
 
     /// What clients connect to.
@@ -66,12 +66,6 @@ impl Proxy {
         self.mode.send_replace(mode);
         let mut applied = self.applied.clone();
         applied.wait_for(|now| *now == Some(mode)).await.expect("the proxy keeps its port");
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

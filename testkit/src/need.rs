@@ -4,12 +4,13 @@
 //! reason, the others refer to it. Without it the tests that need it say why, count themselves and pass.
 
 use std::{
+    collections::BTreeSet,
     io::{Read as _, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
     sync::{
-        OnceLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -74,10 +75,15 @@ fn required(need: Need) -> bool {
 
 /// To the terminal itself: what a passing test prints is not shown. The last such line carries the count.
 fn say_skipped(need: Need, reason: &str) {
-    static SKIPPED: AtomicU32 = AtomicU32::new(0);
-    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-    let current = std::thread::current();
-    let test = current.name().unwrap_or("a test");
+    static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let count = {
+        let mut skipped = SKIPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !skipped.insert(test.clone()) {
+            return;
+        }
+        skipped.len()
+    };
     let line = format!("skipped {test}: no {}: {reason} ({count} skipped so far)\n", need.word());
     // A closed terminal is no reason to fail a test.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());

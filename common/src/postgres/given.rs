@@ -17,7 +17,7 @@ pub(super) async fn check(url: &str) -> Result<(), Error> {
         "{}:{}/{}",
         options.get_host(),
         options.get_port(),
-        options.get_database().unwrap_or(options.get_username())
+        options.get_database().unwrap_or_else(|| options.get_username())
     );
     let work = async {
         let mut connection = PgConnection::connect_with(&options).await?;

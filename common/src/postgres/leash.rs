@@ -97,9 +97,9 @@ impl Leashed {
         let mut command = Command::new("/bin/sh");
         command
             .arg("-c")
-            .arg(SCRIPT)
+            .arg(script())
             .arg("leash")
-            .arg(ending.sweep.as_deref().unwrap_or(Path::new("")))
+            .arg(ending.sweep.as_deref().unwrap_or_else(|| Path::new("")))
             .arg(ending.steps_text())
             .arg(program)
             .process_group(0);
@@ -120,6 +120,11 @@ impl Leashed {
         let line = child.stdin.take().expect("standard input was piped two lines above");
         Ok((child, Leash { line: line.into_owned_fd()?.into() }))
     }
+}
+
+/// Without the comments, which would fill the screen of whoever lists the processes.
+fn script() -> String {
+    SCRIPT.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
 }
 
 /// What keeps a child alive: dropping it, or dying, ends the child.

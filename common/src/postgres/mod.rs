@@ -30,8 +30,10 @@ mod server;
 use std::{fmt, path::PathBuf};
 
 use account::Account;
+use binaries::Binaries;
 pub use binaries::Search;
 pub use error::Error;
+use home::Home;
 pub use server::Server;
 
 /// The oldest major version that we support.
@@ -212,21 +214,31 @@ pub async fn open(options: &Options, tell: Tell<'_>) -> Result<Postgres, Error> 
     }
     let mut account = Account::choose()?;
     let mut found = binaries::find(&options.search, &account).await?;
-    if binaries::usable(&found).is_empty() && options.install == Install::WhenRoot {
-        if let Some(apt) = debian::Apt::detect(&account) {
-            apt.install(tell).await?;
-            // The package brings the user `postgres`.
-            account = Account::choose()?;
-            found = binaries::find(&options.search, &account).await?;
-        }
+    if binaries::usable(&found).is_empty()
+        && options.install == Install::WhenRoot
+        && let Some(apt) = debian::Apt::detect(&account)
+    {
+        apt.install(tell).await?;
+        // The package brings the user `postgres`.
+        account = Account::choose()?;
+        found = binaries::find(&options.search, &account).await?;
     }
     let usable = binaries::usable(&found);
     if usable.is_empty() {
         return Err(error::not_found(found.first().map(|binaries| binaries.major)));
     }
-    let home = home::Home::open(&options.place, account, tell).await?;
+    let home = Home::open(&options.place, account, tell).await?;
+    let temporary = home.temporary.then(|| home.path.clone());
+    let server = start(home, &usable, options, tell).await;
+    if let (Err(_), Some(path)) = (&server, temporary) {
+        // The first error is the one to tell.
+        let _ = tokio::fs::remove_dir_all(path).await;
+    }
+    Ok(Postgres::Own(Box::new(server?)))
+}
+
+async fn start(home: Home, usable: &[Binaries], options: &Options, tell: Tell<'_>) -> Result<Server, Error> {
     cluster::end_leftover(&home, tell).await?;
-    let binaries = cluster::prepare(&home, &usable, options.durability, tell).await?;
-    let server = Server::start(home, &binaries, options).await?;
-    Ok(Postgres::Own(Box::new(server)))
+    let binaries = cluster::prepare(&home, usable, options.durability, tell).await?;
+    Server::start(home, &binaries, options).await
 }

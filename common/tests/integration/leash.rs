@@ -1,6 +1,6 @@
 //! Children that die with their owner.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use cyberbrain_common::postgres::leash::{Ending, Leash, Leashed};
 use cyberbrain_testkit::wait_until;
@@ -12,7 +12,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 fn spawn(script: &str, ending: &Ending) -> (Child, Leash) {
     let mut leashed = Leashed::new("/bin/sh", ending);
-    leashed.command().args(["-c", script]);
+    // A child that outlives its test must not hold the output of the whole run open.
+    leashed.command().args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
     leashed.spawn().unwrap()
 }
 

@@ -42,11 +42,23 @@ async fn what_a_dead_owner_left_is_killed_before_anything_is_said() {
 
     let connecting = ProcessRuntime::connect(shell(), directory.path());
     tokio::time::timeout(Duration::from_secs(10), connecting).await.unwrap().unwrap();
-    let ended = left.wait().unwrap();
+    let died = tokio::time::timeout(Duration::from_secs(5), died(&mut left)).await;
+    // Nothing of this test may outlive it, whatever it finds.
+    left.kill().unwrap();
+    let ended = died.expect("it was killed");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9));
     assert!(innocent.try_wait().unwrap().is_none(), "another process under a reused id is left alone");
     innocent.kill().unwrap();
     innocent.wait().unwrap();
+}
+
+async fn died(child: &mut std::process::Child) -> std::process::ExitStatus {
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 fn alive(pid: i32) -> bool {

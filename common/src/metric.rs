@@ -15,6 +15,18 @@ pub const QUEUE_OLDEST: &str = "cyberbrain_queue_oldest_age_seconds";
 pub const QUEUE_TASKS: &str = "cyberbrain_queue_tasks_total";
 pub const QUEUE_TASK_DURATION: &str = "cyberbrain_queue_task_duration_seconds";
 pub const QUEUE_CONSUMER_RESTARTS: &str = "cyberbrain_queue_consumer_restarts_total";
+pub const RUNS_FINISHED: &str = "cyberbrain_runs_finished_total";
+pub const SCHEDULER_CYCLE: &str = "cyberbrain_scheduler_cycle_duration_seconds";
+pub const SCHEDULER_DECISIONS: &str = "cyberbrain_scheduler_decisions_total";
+pub const SCHEDULER_UNPLACEABLE: &str = "cyberbrain_scheduler_unplaceable_jobs";
+pub const SCHEDULER_CPU_FALLBACK: &str = "cyberbrain_scheduler_cpu_fallback_total";
+pub const SCHEDULER_IS_LEADER: &str = "cyberbrain_scheduler_is_leader";
+pub const SCHEDULER_DOUBLE_BOOKING: &str = "cyberbrain_scheduler_double_booking_total";
+pub const SCHEDULER_HOST_REFUSALS: &str = "cyberbrain_scheduler_host_refusals_total";
+pub const SCHEDULER_PASS_FAILURES: &str = "cyberbrain_scheduler_pass_failures_total";
+pub const SCHEDULER_REASSIGNMENT_PAUSED: &str = "cyberbrain_scheduler_reassignment_paused";
+pub const LAUNCHER_HEARTBEAT_AGE: &str = "cyberbrain_launcher_heartbeat_age_seconds";
+pub const AUDIT_STRAYED_ROWS: &str = "cyberbrain_audit_strayed_rows";
 pub const BUILD_INFO: &str = "cyberbrain_build_info";
 
 /// Buckets for waits, in seconds.
@@ -37,10 +49,28 @@ pub fn describe() {
     describe_histogram!(JOB_QUEUE_WAIT, Unit::Seconds, "Wait of run jobs for a place");
     describe_histogram!(JOB_START, Unit::Seconds, "Start of worker containers, by phase");
     describe_histogram!(JOB_RUN, Unit::Seconds, "Run time of worker containers, by outcome");
-    describe_gauge!(QUEUE_DEPTH, "Tasks waiting in the queue, by state and queue");
-    describe_gauge!(QUEUE_OLDEST, Unit::Seconds, "Age of the oldest waiting task");
+    describe_gauge!(QUEUE_DEPTH, "Run jobs that have not ended, by state and priority");
+    describe_gauge!(QUEUE_OLDEST, Unit::Seconds, "Wait of the run job that has waited longest for a place");
     describe_counter!(QUEUE_TASKS, "Tasks taken from a queue, by queue and outcome");
     describe_histogram!(QUEUE_TASK_DURATION, Unit::Seconds, "Run time of queue handlers, by queue");
     describe_counter!(QUEUE_CONSUMER_RESTARTS, "Queue workers replaced after a failure, by queue");
+    describe_counter!(RUNS_FINISHED, "Runs that were closed, by outcome");
+    describe_histogram!(SCHEDULER_CYCLE, Unit::Seconds, "Duration of placement cycles");
+    describe_counter!(SCHEDULER_DECISIONS, "Placement decisions that were committed or failed, by result");
+    describe_gauge!(SCHEDULER_UNPLACEABLE, "Run jobs that got no place in the last cycle, by reason");
+    describe_counter!(
+        SCHEDULER_CPU_FALLBACK,
+        "CPU places for run jobs that would have used a GPU, by reason"
+    );
+    describe_gauge!(SCHEDULER_IS_LEADER, "1 while this scheduler leads");
+    describe_counter!(SCHEDULER_DOUBLE_BOOKING, "GPUs found with more leased than they have; never rises");
+    describe_counter!(SCHEDULER_HOST_REFUSALS, "Plans for a host that the ledger's constraints refused");
+    describe_counter!(SCHEDULER_PASS_FAILURES, "Passes of a scheduler's loop that failed, by loop");
+    describe_gauge!(
+        SCHEDULER_REASSIGNMENT_PAUSED,
+        "1 while too many hosts fell silent together to replace their work"
+    );
+    describe_gauge!(LAUNCHER_HEARTBEAT_AGE, Unit::Seconds, "Counted silence of each host's launchers");
+    describe_gauge!(AUDIT_STRAYED_ROWS, "Audit rows outside the partitions of their month");
     describe_gauge!(BUILD_INFO, "Always 1; version and role are the labels");
 }

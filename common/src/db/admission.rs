@@ -229,13 +229,13 @@ pub async fn admit(connection: &mut Conn, run: RunId, was: Option<Hold>) -> Resu
     Ok(ids.into_iter().map(Into::into).collect())
 }
 
-/// The waiting RunJobs of a Run, in order.
+/// Locks the waiting RunJobs of a locked Run, and returns them in the order of the locks.
 ///
 /// # Errors
 /// A database error.
-pub async fn waiting_run_jobs(connection: &mut Conn, run: RunId) -> Result<Vec<RunJobId>, Error> {
+pub async fn lock_waiting(connection: &mut Conn, run: RunId) -> Result<Vec<RunJobId>, Error> {
     let ids = sqlx::query_scalar!(
-        "select id from run_jobs where run_id = $1 and status = 'pending' order by id",
+        "select id from run_jobs where run_id = $1 and status = 'pending' order by id for no key update",
         run.uuid()
     )
     .fetch_all(connection)

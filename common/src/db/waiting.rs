@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use cyberbrain_core::{ids::RunJobId, lifecycle::RunJobStatus, placement::WaitingCode, spec::JobSpec};
+use cyberbrain_core::{ids::RunJobId, lifecycle::RunJobStatus, placement::WaitingCode};
 
 use super::{Col, Conn, Error};
 
@@ -64,14 +64,15 @@ pub struct WaitingHead {
     pub class: usize,
     pub run_job: RunJobId,
     pub waiting_since: DateTime<Utc>,
-    /// With the first head of each class only: the others ask for the same.
-    pub spec: Option<JobSpec>,
+    /// `core::spec::JobSpec`, with the first head of each class only: the others ask for the same. Not read here, so
+    /// that one that can't be read spoils only its class.
+    pub spec: Option<serde_json::Value>,
 }
 
 /// The oldest RunJobs of each of these classes, as many as stand beside it; by class, then age.
 ///
 /// # Errors
-/// A database error, or a specification that can't be read.
+/// A database error.
 pub async fn heads(connection: &mut Conn, quotas: &[(&ClassKey, u32)]) -> Result<Vec<WaitingHead>, Error> {
     let priorities: Vec<i16> = quotas.iter().map(|(key, _)| key.priority).collect();
     let submitters: Vec<String> = quotas.iter().map(|(key, _)| key.submitter.clone()).collect();
@@ -99,18 +100,16 @@ pub async fn heads(connection: &mut Conn, quotas: &[(&ClassKey, u32)]) -> Result
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let spec = row
-                .spec
-                .map(serde_json::from_value)
-                .transpose()
-                .map_err(|source| Error::Malformed { what: "job specification", source })?;
+    Ok(rows
+        .into_iter()
+        .map(|row| WaitingHead {
             // `with ordinality` counts from 1.
-            let class = usize::try_from(row.class).unwrap_or(usize::MAX).saturating_sub(1);
-            Ok(WaitingHead { class, run_job: row.id.into(), waiting_since: row.waiting_since, spec })
+            class: usize::try_from(row.class).unwrap_or(usize::MAX).saturating_sub(1),
+            run_job: row.id.into(),
+            waiting_since: row.waiting_since,
+            spec: row.spec,
         })
-        .collect()
+        .collect())
 }
 
 /// Open attempts per submitter.

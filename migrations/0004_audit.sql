@@ -42,21 +42,34 @@ end $$;
 select guard_audit_table('worker_audit');
 select guard_audit_table('worker_audit_default');
 
--- Makes the partitions of this month and the next `months` ones; safe to call at any time, by anyone.
+-- Makes the partitions of this month and the next `months` ones; safe to call at any time, by anyone. Rows that had to
+-- go to the default partition move to where they belong: the one change that the trail allows.
 create function ensure_audit_partitions(months integer) returns integer language plpgsql as $$
 declare
     first date := date_trunc('month', now() at time zone 'UTC');
     made integer := 0;
     start date;
+    lower timestamptz;
+    upper timestamptz;
     part text;
 begin
     perform pg_advisory_xact_lock(hashtext('ensure_audit_partitions'));
     for n in 0..months loop
         start := first + make_interval(months => n);
+        lower := start::timestamp at time zone 'UTC';
+        upper := (start + interval '1 month') at time zone 'UTC';
         part := 'worker_audit_' || to_char(start, 'YYYY_MM');
         if to_regclass(part) is null then
-            execute format('create table %I partition of worker_audit for values from (%L) to (%L)', part,
-                start::timestamp at time zone 'UTC', (start + interval '1 month') at time zone 'UTC');
+            execute format('create table %I (like worker_audit including all)', part);
+            if exists (select 1 from worker_audit_default where at >= lower and at < upper) then
+                alter table worker_audit_default disable trigger audit_append_only;
+                execute format('with moved as (
+                        delete from worker_audit_default where at >= %L and at < %L returning *)
+                    insert into %I select * from moved', lower, upper, part);
+                alter table worker_audit_default enable trigger audit_append_only;
+            end if;
+            execute format('alter table worker_audit attach partition %I for values from (%L) to (%L)', part,
+                lower, upper);
             perform guard_audit_table(part::regclass);
             made := made + 1;
         end if;

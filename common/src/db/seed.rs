@@ -124,7 +124,7 @@ pub(super) async fn plant(connection: &mut Conn) -> Result<(), Error> {
         sqlx::query!(
             "insert into directives (id, directive_type, name, version, description, directive_text, task_list, builtin)
              select $1, $2, $3, 1, $4, $5, $6, true
-             where not exists (select 1 from directives where builtin and directive_type = $2)
+             where not exists (select 1 from directives where name = $3 or (builtin and directive_type = $2))
              on conflict (name, version) do nothing",
             fresh::<DirectiveId>().uuid(),
             seed.kind.as_str(),

@@ -82,3 +82,22 @@ async fn a_row_lands_in_its_month_in_utc() {
         select part = 'worker_audit_' || to_char(now() at time zone 'UTC', 'YYYY_MM') from row";
     assert!(sqlx::query_scalar::<_, bool>(row).fetch_one(&mut connection).await.unwrap());
 }
+
+#[tokio::test]
+async fn rows_that_came_before_their_partition_move_into_it() {
+    let Some((_db, mut connection)) = trail().await else { return };
+    sqlx::raw_sql(
+        "insert into worker_audit (id, at, operation, actor)
+         select gen_random_uuid(), now() + interval '6 months', 'submit', 'early' from generate_series(1, 3)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let early = "select count(*) from worker_audit where actor = 'early'";
+    let in_default = "select count(*) from worker_audit_default where actor = 'early'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(in_default).fetch_one(&mut connection).await.unwrap(), 3);
+    sqlx::raw_sql("select ensure_audit_partitions(9)").execute(&mut connection).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i64>(early).fetch_one(&mut connection).await.unwrap(), 3);
+    assert_eq!(sqlx::query_scalar::<_, i64>(in_default).fetch_one(&mut connection).await.unwrap(), 0);
+    assert_eq!(refused_everywhere(&mut connection).await, [""; 0]);
+}

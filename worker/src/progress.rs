@@ -34,6 +34,11 @@ impl<'a> Progress<'a> {
         {
             return;
         }
+        self.tell_now(stage, done, total, unit);
+    }
+
+    /// Tells it however little time has passed.
+    pub fn tell_now(&mut self, stage: &'static str, done: u64, total: u64, unit: ProgressUnit) {
         self.stage = stage;
         self.told = Some((Instant::now(), done));
         let progress = outcome::Progress::counted(stage, done, total, unit);

@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     files,
     progress::Progress,
-    wait::{OnTerm, Waited, wait},
+    wait::{OnTerm, Tick, Waited, tick_until_term, wait},
 };
 
 const MIB: usize = 1024 * 1024;
@@ -105,7 +105,17 @@ pub fn run(
         Check::Exit { code } => Err(Error::AskedToExit { code }),
         Check::Sleep { seconds, ignore_sigterm } => {
             let on_term = if ignore_sigterm { OnTerm::Ignore } else { OnTerm::End };
-            match wait(Duration::from_secs(seconds), on_term)? {
+            // Said once SIGTERM is awaited: who reads it can send one.
+            let mut said = false;
+            let waited = tick_until_term(Duration::from_secs(seconds), on_term, || {
+                if said {
+                    return Ok(Tick::Enough);
+                }
+                said = true;
+                let written = writeln!(stdout, "sleeping for {seconds} s").and_then(|()| stdout.flush());
+                written.map_err(Error::Stdout).map(|()| Tick::More)
+            })?;
+            match waited {
                 Waited::Terminated => Err(Error::Terminated),
                 Waited::TimeIsUp => succeed(directories, "slept_seconds", seconds),
             }
@@ -128,7 +138,7 @@ pub fn run(
         Check::Progress { steps, pause_ms } => {
             let mut progress = Progress::to(stdout);
             for step in 0..=steps {
-                progress.tell("counting", u64::from(step), u64::from(steps), ProgressUnit::Items);
+                progress.tell_now("counting", u64::from(step), u64::from(steps), ProgressUnit::Items);
                 if wait(Duration::from_millis(pause_ms), OnTerm::End)? == Waited::Terminated {
                     return Err(Error::Terminated);
                 }

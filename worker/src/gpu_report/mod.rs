@@ -1,5 +1,82 @@
-//! x
-use crate::{arguments::Directories, error::Error, progress::Progress};
-pub fn run(_directories: &Directories, _progress: &mut Progress<'_>) -> Result<(), Error> {
+//! `gpu_report`: what the staged samples and leases say of each GPU.
+//!
+//! Memory and utilization over the window, hot times, who held which card, whether cards stood idle while
+//! reserved, and a check of the promise that leases never add up to more than a card has. Where there is
+//! no GPU it says so and succeeds.
+
+mod chart;
+mod leases;
+mod load;
+mod report;
+mod statistics;
+mod summary;
+
+use cyberbrain_core::{
+    outcome::{GpuReport, JobResult, LeaseOverlap, MAX_GPUS, MAX_OVERLAPS, ProgressUnit},
+    staging::{GPU_FILE, GpuHistory, GpuOrigin, GpuWindow, JOB_FILE, JobInput, Window},
+};
+use serde::de::IgnoredAny;
+
+use self::summary::Facts;
+use crate::{arguments::Directories, error::Error, files, progress::Progress};
+
+/// Name of the chart among the artifacts.
+const CHART_FILE: &str = "gpu-chart.svg";
+
+/// Runs the job.
+pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(), Error> {
+    // Read to be sure that this is a worker's input; nothing in it changes what is done.
+    let _job: JobInput<IgnoredAny> = files::read_json(&directories.input, JOB_FILE)?;
+    let GpuWindow { window, mut gpus } = files::read_json(&directories.input, GPU_FILE)?;
+    gpus.sort_by(|a, b| (&a.host, a.index, &a.uuid).cmp(&(&b.host, b.index, &b.uuid)));
+
+    let total: u64 = gpus.iter().map(|gpu| gpu.samples.len() as u64).sum();
+    let mut done = 0;
+    let mut facts = Vec::with_capacity(gpus.len());
+    for gpu in &mut gpus {
+        progress.tell("reading samples", done, total, ProgressUnit::Items);
+        gpu.samples.sort_by_key(|sample| sample.at);
+        gpu.leases.sort_by_key(|lease| (lease.from, lease.run_job_id));
+        facts.push(summary::facts(gpu, window));
+        done += gpu.samples.len() as u64;
+    }
+    progress.tell("reading samples", total, total, ProgressUnit::Items);
+
+    if !gpus.is_empty() {
+        files::write_file(directories, CHART_FILE, chart::draw(&gpus, window).as_bytes())?;
+    }
+    let mut result = JobResult::GpuReport(result(window, &facts));
+    while !files::fits(&result)? {
+        let JobResult::GpuReport(report) = &mut result else { break };
+        let kept = report.gpus.len() / 2;
+        report.gpus_left_out += (report.gpus.len() - kept) as u64;
+        report.gpus.truncate(kept);
+    }
+    files::write_outcome(directories, report::write(window, &gpus, &facts), &result)?;
+    progress.tell("done", 1, 1, ProgressUnit::Items);
     Ok(())
+}
+
+fn result(window: Window, facts: &[Facts]) -> GpuReport {
+    let overlaps: Vec<LeaseOverlap> = facts.iter().flat_map(|facts| facts.overlaps.iter().cloned()).collect();
+    GpuReport {
+        window,
+        gpus: facts.iter().take(MAX_GPUS).map(|facts| facts.summary.clone()).collect(),
+        gpus_left_out: facts.len().saturating_sub(MAX_GPUS) as u64,
+        overlaps_left_out: overlaps.len().saturating_sub(MAX_OVERLAPS) as u64,
+        overlaps: overlaps.into_iter().take(MAX_OVERLAPS).collect(),
+    }
+}
+
+/// What a GPU is called where people read it: its host and its index.
+fn name(gpu: &GpuHistory) -> String {
+    format!("{} / GPU {}", gpu.host, gpu.index)
+}
+
+/// Said wherever a simulated GPU is named.
+const fn simulated(origin: GpuOrigin) -> &'static str {
+    match origin {
+        GpuOrigin::Real => "",
+        GpuOrigin::Simulated => " (simulated)",
+    }
 }

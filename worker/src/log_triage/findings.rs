@@ -1,5 +1,7 @@
 //! What of all that was found deserves a person's attention, in which order.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use cyberbrain_core::{
     outcome::{Finding, FindingKind, Novelty, Severity, TraceLanguage},
     staging::LogSource,
@@ -15,6 +17,9 @@ use super::{
 
 /// Fewer refused logins that are no errors are people who mistyped.
 const AUTH_FAILURES_AT_LEAST: u64 = 3;
+
+/// So many findings of every kind come before all others.
+const FIRST_OF_KIND: usize = 5;
 
 /// A finding and what it is about.
 #[derive(Debug)]
@@ -47,19 +52,31 @@ pub fn find(analysis: &Analysis, outline: &Outline, sources: &[LogSource]) -> Ve
         finding.host = cyberbrain_core::outcome::clean_text(host);
         finding.container = cyberbrain_core::outcome::clean_text(name);
     }
-    found.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    found
+    found.sort_by_key(rank);
+    spread(found)
+}
+
+/// The first few of every kind before the rest: a hundred stack traces must not hide the one time-out.
+fn spread(found: Vec<Found>) -> Vec<Found> {
+    let mut of_kind: BTreeMap<FindingKind, usize> = BTreeMap::new();
+    let (mut first, rest): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|found| {
+        let count = of_kind.entry(found.finding.kind).or_default();
+        *count += 1;
+        *count <= FIRST_OF_KIND
+    });
+    first.extend(rest);
+    first
 }
 
 /// Urgency, then what is new, then what is frequent; the rest makes the order total.
-fn rank(found: &Found) -> impl Ord {
+fn rank(found: &Found) -> impl Ord + use<> {
     let Finding { kind, novelty, count, ref subject, .. } = found.finding;
     let novelty = match novelty {
         Novelty::New => 0,
         Novelty::Uncompared => 1,
         Novelty::Known => 2,
     };
-    (urgency(kind), novelty, std::cmp::Reverse(count), kind, found.source, subject.clone())
+    (urgency(kind), novelty, Reverse(count), kind, found.source, subject.clone())
 }
 
 const fn urgency(kind: FindingKind) -> u8 {
@@ -117,7 +134,7 @@ fn of_templates(
     kind: FindingKind,
     mut templates: Vec<(TemplateNumber, Occurrences)>,
 ) -> Found {
-    templates.sort_by_key(|(number, here)| (std::cmp::Reverse(here.count), *number));
+    templates.sort_by_key(|(number, here)| (Reverse(here.count), *number));
     let mut total = Occurrences::default();
     templates.iter().for_each(|(_, here)| total.merge(*here));
     let numbers: Vec<TemplateNumber> = templates.iter().map(|(number, _)| *number).collect();

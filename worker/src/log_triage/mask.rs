@@ -299,7 +299,7 @@ fn is_secret_name(word: &str) -> bool {
             .and_then(|from| word.get(from..))
             .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
     };
-    ENDS.iter().any(|end| ends_with(&end))
+    ENDS.iter().any(ends_with)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Staged input and an outcome in temporary directories.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs};
 
 use chrono::{DateTime, Utc};
 use cyberbrain_core::{
@@ -146,10 +146,6 @@ impl Worker {
 
     pub fn out(&self, name: &str) -> std::path::PathBuf {
         self.root.path().join("out").join(name)
-    }
-
-    pub fn root(&self) -> &Path {
-        self.root.path()
     }
 
     fn write_index(&self) {

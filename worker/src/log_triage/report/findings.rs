@@ -133,7 +133,7 @@ fn subject(told: &Told<'_>, found: &Found) -> String {
             None => String::new(),
         },
         About::Trace(key) => {
-            code(&clip(&redact(&format!("{} in {}", key.exception, key.frame)), SUBJECT_CHARACTERS))
+            code(&clip(&redact(&format!("{}, {}", key.exception, key.frame)), SUBJECT_CHARACTERS))
         }
         About::Burst(burst) => format!("{} in {} seconds", number(burst.peak), burst.bucket_seconds),
     }

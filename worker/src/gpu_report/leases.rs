@@ -1,0 +1,91 @@
+//! Leases over time: when a card was held at all, and whether it was ever held by more than it has.
+
+use chrono::{DateTime, Utc};
+use cyberbrain_core::{
+    outcome::LeaseOverlap,
+    staging::{GpuHistory, LeaseSpan, Window},
+};
+
+/// A span of time, end exclusive.
+pub type Span = (DateTime<Utc>, DateTime<Utc>);
+
+/// The times within the window in which there was a lease, in order and apart from each other.
+pub fn held(leases: &[LeaseSpan], window: Window) -> Vec<Span> {
+    let clipped = leases
+        .iter()
+        .map(|lease| (lease.from.max(window.from), lease.to.unwrap_or(window.to).min(window.to)));
+    let mut spans: Vec<Span> = clipped.filter(|(from, to)| from < to).collect();
+    spans.sort_unstable();
+    let mut out: Vec<Span> = Vec::new();
+    for (from, to) in spans {
+        match out.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            Some(_) | None => out.push((from, to)),
+        }
+    }
+    out
+}
+
+/// Times in which the leases of a card added up to more than it has. There should be none.
+pub fn overlaps(gpu: &GpuHistory) -> Vec<LeaseOverlap> {
+    /// What comes first at the same instant: who hands over at that instant does not overlap.
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    enum Event {
+        Release,
+        Take,
+    }
+    let mut events: Vec<(DateTime<Utc>, Event, u64)> = Vec::new();
+    for lease in &gpu.leases {
+        if lease.to.is_some_and(|to| to <= lease.from) {
+            continue;
+        }
+        events.push((lease.from, Event::Take, lease.reserved_mib.into()));
+        events.extend(lease.to.map(|to| (to, Event::Release, lease.reserved_mib.into())));
+    }
+    events.sort_unstable();
+    let total = u64::from(gpu.total_mib);
+    let mut reserved = 0;
+    let mut out: Vec<LeaseOverlap> = Vec::new();
+    let mut open: Option<LeaseOverlap> = None;
+    let mut events = events.into_iter().peekable();
+    while let Some((at, event, mib)) = events.next() {
+        match event {
+            Event::Take => reserved += mib,
+            Event::Release => reserved -= mib,
+        }
+        if events.peek().is_some_and(|(next, _, _)| *next == at) {
+            continue;
+        }
+        match &mut open {
+            Some(overlap) if reserved > total => overlap.reserved_mib = overlap.reserved_mib.max(reserved),
+            None if reserved > total => {
+                let uuid = gpu.uuid.clone();
+                open = Some(LeaseOverlap {
+                    uuid,
+                    from: at,
+                    to: None,
+                    reserved_mib: reserved,
+                    total_mib: gpu.total_mib,
+                });
+            }
+            Some(_) => out.extend(open.take().map(|overlap| LeaseOverlap { to: Some(at), ..overlap })),
+            None => {}
+        }
+    }
+    out.extend(open);
+    out
+}
+
+/// How much of `span` is within `spans`, in milliseconds.
+pub fn shared_ms(span: Span, spans: &[Span]) -> u64 {
+    spans
+        .iter()
+        .map(|(from, to)| (span.1.min(*to) - span.0.max(*from)).num_milliseconds())
+        .filter(|&shared| shared > 0)
+        .map(i64::unsigned_abs)
+        .sum()
+}
+
+#[cfg(test)]
+#[path = "leases_test.rs"]
+mod tests;

@@ -1,0 +1,54 @@
+//! Samples over time: what each one stands for, and when a card was hot.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use cyberbrain_core::staging::{GpuSample, Window};
+
+use super::leases::Span;
+
+/// A utilization above this is hot, in percent.
+pub const HOT_ABOVE_PERCENT: u8 = 80;
+/// A utilization below this is idle, in percent.
+pub const IDLE_BELOW_PERCENT: u8 = 5;
+/// A sample stands for at most so many times the usual distance: what lies beyond was not observed.
+const LONGEST: i32 = 2;
+
+/// A time of uninterrupted hot samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HotTime {
+    pub span: Span,
+    pub samples: u64,
+    pub peak_percent: u8,
+}
+
+/// The time that each sample stands for: until the next one, the last one for the usual distance.
+pub fn spans(samples: &[GpuSample], window: Window) -> Vec<(GpuSample, Span)> {
+    let mut gaps: Vec<TimeDelta> = samples.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+    gaps.sort_unstable();
+    let Some(&usual) = gaps.get(gaps.len() / 2) else { return Vec::new() };
+    let end = |at: usize| {
+        let own = samples[at].at;
+        let next = samples.get(at + 1).map_or(own + usual, |next| next.at.min(own + usual * LONGEST));
+        next.min(window.to)
+    };
+    let span = |(at, sample): (usize, &GpuSample)| (*sample, (sample.at.max(window.from), end(at)));
+    samples.iter().enumerate().map(span).collect()
+}
+
+/// The hot times, in order.
+pub fn hot_times(samples: &[GpuSample]) -> Vec<HotTime> {
+    let mut out: Vec<HotTime> = Vec::new();
+    let mut open: Option<HotTime> = None;
+    for sample in samples {
+        if sample.utilization_percent <= HOT_ABOVE_PERCENT {
+            out.extend(open.take());
+            continue;
+        }
+        let at: DateTime<Utc> = sample.at;
+        let hot = open.get_or_insert(HotTime { span: (at, at), samples: 0, peak_percent: 0 });
+        hot.span.1 = at;
+        hot.samples += 1;
+        hot.peak_percent = hot.peak_percent.max(sample.utilization_percent);
+    }
+    out.extend(open);
+    out
+}

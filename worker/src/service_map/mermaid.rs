@@ -1,0 +1,99 @@
+//! The map as a Mermaid flowchart: services in their compose projects, networks as nodes of their own.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use cyberbrain_core::staging::{ContainerState, Health, InventoryContainer};
+
+use super::graph::{COMPOSE_PROJECT, Graph};
+
+/// Services that are drawn; a larger map can't be read, and Mermaid refuses it.
+pub const MAX_DRAWN: usize = 120;
+/// Edges that are drawn; Mermaid stops at 500.
+const MAX_EDGES: usize = 400;
+/// Characters of a label.
+const MAX_LABEL: usize = 48;
+
+/// Draws the first [`MAX_DRAWN`] services.
+pub fn draw(containers: &[InventoryContainer], graph: &Graph) -> String {
+    let drawn = &containers[..containers.len().min(MAX_DRAWN)];
+    let mut out = String::from("flowchart LR\n");
+    let mut projects: BTreeMap<Option<&str>, Vec<usize>> = BTreeMap::new();
+    for (at, container) in drawn.iter().enumerate() {
+        projects.entry(container.labels.get(COMPOSE_PROJECT).map(String::as_str)).or_default().push(at);
+    }
+    for (number, (project, members)) in projects.into_iter().enumerate() {
+        let indent = match project {
+            Some(project) => {
+                let _ = writeln!(out, "  subgraph p{number}[\"{}\"]", label(project));
+                "    "
+            }
+            None => "  ",
+        };
+        for at in members {
+            let container = &drawn[at];
+            let _ = writeln!(
+                out,
+                "{indent}s{at}[\"{}<br/>{}\"]{}",
+                label(&container.name),
+                label(&container.image),
+                class(container)
+            );
+        }
+        if project.is_some() {
+            out.push_str("  end\n");
+        }
+    }
+    let mut edges = 0;
+    let mut edge = |line: String, out: &mut String| {
+        edges += 1;
+        if edges <= MAX_EDGES {
+            out.push_str(&line);
+        }
+    };
+    for &(from, to) in graph.references.iter().filter(|(from, to)| *from < drawn.len() && *to < drawn.len()) {
+        edge(format!("  s{from} -->|names| s{to}\n"), &mut out);
+    }
+    for (number, network) in graph.networks.iter().enumerate() {
+        let members: Vec<usize> = network.members.iter().copied().filter(|&at| at < drawn.len()).collect();
+        if members.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "  n{number}([\"{}\"]):::network", label(&network.name));
+        for at in members {
+            edge(format!("  s{at} --- n{number}\n"), &mut out);
+        }
+    }
+    out.push_str("  classDef network fill:#eef3fb,stroke:#4c78a8\n");
+    out.push_str("  classDef down stroke-dasharray:4 3,color:#777\n");
+    out.push_str("  classDef unhealthy stroke:#c0392b,stroke-width:2px\n");
+    out
+}
+
+const fn class(container: &InventoryContainer) -> &'static str {
+    match (container.state, container.health) {
+        (ContainerState::Running, Health::Unhealthy) => ":::unhealthy",
+        (ContainerState::Running, Health::None | Health::Starting | Health::Healthy) => "",
+        (
+            ContainerState::Created
+            | ContainerState::Paused
+            | ContainerState::Restarting
+            | ContainerState::Removing
+            | ContainerState::Exited
+            | ContainerState::Dead,
+            _,
+        ) => ":::down",
+    }
+}
+
+/// A text inside a quoted label: everything that could end it, or is markup, as an entity.
+fn label(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars().filter(|c| !c.is_control()).take(MAX_LABEL) {
+        if character.is_alphanumeric() || matches!(character, ' ' | '-' | '_' | '.' | '/' | ':' | '@') {
+            out.push(character);
+        } else {
+            let _ = write!(out, "#{};", u32::from(character));
+        }
+    }
+    out
+}

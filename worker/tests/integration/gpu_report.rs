@@ -1,0 +1,166 @@
+//! Known samples and leases give known figures.
+
+use chrono::TimeDelta;
+use cyberbrain_core::{
+    ids::GpuUuid,
+    outcome::{GpuReport, JobResult, MemorySpread, UtilizationSpread},
+    staging::{GPU_FILE, GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, Window},
+};
+use cyberbrain_worker::{Error, Job};
+
+use crate::staged::{Left, Worker, at, start};
+
+/// One sample a minute: used, reserved, foreign, utilization, temperature.
+type Row = (u32, u32, u32, u8, Option<u32>);
+
+fn gpu(index: u32, total_mib: u32, rows: &[Row], leases: Vec<LeaseSpan>) -> GpuHistory {
+    let sample = |(minute, row): (usize, &Row)| GpuSample {
+        at: start() + TimeDelta::minutes(minute as i64),
+        used_mib: row.0,
+        reserved_mib: row.1,
+        foreign_mib: row.2,
+        utilization_percent: row.3,
+        temperature_c: row.4,
+    };
+    GpuHistory {
+        uuid: GpuUuid::new(format!("GPU-SIM-alpha-{index}")),
+        index,
+        host: "alpha".to_owned(),
+        model: "Simulated 24G".to_owned(),
+        total_mib,
+        origin: GpuOrigin::Simulated,
+        samples: rows.iter().enumerate().map(sample).collect(),
+        leases,
+    }
+}
+
+fn lease(run_job: u8, from_minute: i64, to_minute: Option<i64>, reserved_mib: u32) -> LeaseSpan {
+    LeaseSpan {
+        run_job_id: format!("01938000-0000-7000-8000-0000000000{run_job:02x}").parse().unwrap(),
+        from: start() + TimeDelta::minutes(from_minute),
+        to: to_minute.map(|minute| start() + TimeDelta::minutes(minute)),
+        reserved_mib,
+    }
+}
+
+fn window() -> Window {
+    Window { from: start(), to: start() + TimeDelta::minutes(10) }
+}
+
+fn run(gpus: Vec<GpuHistory>) -> (Worker, Left, GpuReport) {
+    let worker = Worker::of("gpu_report");
+    worker.stage(GPU_FILE, &GpuWindow { window: window(), gpus });
+    let left = worker.run(Job::GpuReport).unwrap();
+    let JobResult::GpuReport(report) = left.result.clone() else { panic!("{:?}", left.result) };
+    (worker, left, report)
+}
+
+fn two_known_gpus() -> Vec<GpuHistory> {
+    let busy = [
+        (1_000, 8_000, 500, 0, Some(41)),
+        (9_000, 8_000, 1_000, 85, Some(70)),
+        (9_000, 8_000, 1_000, 95, Some(83)),
+        (9_001, 8_000, 1_000, 90, Some(79)),
+        (2_000, 0, 500, 4, None),
+    ];
+    let calm =
+        [(0, 24_576, 0, 0, None), (0, 24_576, 0, 2, None), (12_288, 24_576, 0, 60, None), (0, 0, 0, 0, None)];
+    vec![
+        gpu(1, 24_576, &calm, vec![lease(7, 0, Some(3), 24_576)]),
+        gpu(0, 24_576, &busy, vec![lease(5, -5, Some(4), 8_000), lease(6, 4, None, 8_000)]),
+    ]
+}
+
+#[test]
+fn two_simulated_gpus_are_told_with_their_values() {
+    let (worker, left, report) = run(two_known_gpus());
+    let [busy, calm] = report.gpus.as_slice() else { panic!("{:#?}", report.gpus) };
+
+    assert_eq!((busy.index, busy.total_mib, busy.samples, busy.origin), (0, 24_576, 5, GpuOrigin::Simulated));
+    assert_eq!(busy.used_mib, Some(MemorySpread { min: 1_000, mean: 6_000.2, max: 9_001 }));
+    assert_eq!(busy.reserved_mib, Some(MemorySpread { min: 0, mean: 6_400.0, max: 8_000 }));
+    assert_eq!(busy.foreign_mib, Some(MemorySpread { min: 500, mean: 800.0, max: 1_000 }));
+    assert_eq!(busy.utilization_percent, Some(UtilizationSpread { mean: 54.8, p50: 85, p95: 95, max: 95 }));
+    assert_eq!((busy.hot_samples, busy.temperature_max_c, busy.leases), (3, Some(83), 2));
+    // Reserved all ten minutes; idle in the first, and in the one after the last sample.
+    assert_eq!((busy.reserved_seconds, busy.idle_reserved_seconds), (600, 120));
+    let run_jobs: Vec<String> = busy.run_jobs.iter().map(ToString::to_string).collect();
+    assert_eq!(run_jobs, ["01938000-0000-7000-8000-000000000005", "01938000-0000-7000-8000-000000000006"]);
+
+    assert_eq!(calm.used_mib, Some(MemorySpread { min: 0, mean: 3_072.0, max: 12_288 }));
+    assert_eq!(calm.utilization_percent, Some(UtilizationSpread { mean: 15.5, p50: 0, p95: 60, max: 60 }));
+    assert_eq!((calm.hot_samples, calm.temperature_max_c), (0, None));
+    assert_eq!((calm.reserved_seconds, calm.idle_reserved_seconds), (180, 120));
+
+    assert_eq!(report.overlaps, []);
+    if let Ok(folder) = std::env::var("CYBERBRAIN_KEEP_REPORTS") {
+        std::fs::write(format!("{folder}/gpu.md"), &left.report).unwrap();
+        std::fs::write(format!("{folder}/gpu-chart.svg"), worker.artifact("gpu-chart.svg")).unwrap();
+    }
+    for told in [
+        "**2 GPUs** on 1 host, all simulated",
+        "1,000 · 6,000 · 9,001",
+        "0 · 3,072 · 12,288",
+        "54.8 %",
+        "83 °C",
+        "01938000-0000-7000-8000-000000000007",
+        "At no instant did leases add up to more than a card has.",
+        "2026-11-01 10:01:00 – 10:03:00 UTC",
+    ] {
+        assert!(left.report.contains(told), "{told:?} is not in\n{}", left.report);
+    }
+    let chart = worker.artifact("gpu-chart.svg");
+    assert!(chart.contains("alpha / GPU 0 · Simulated 24G · 24576 MiB (simulated)"), "{chart}");
+    assert_eq!(chart.matches("<path").count(), 8, "four lines per GPU");
+}
+
+#[test]
+fn a_double_booking_is_told_loudly() {
+    let leases = vec![lease(1, 0, Some(5), 16_000), lease(2, 3, Some(8), 16_000)];
+    let (_, left, report) = run(vec![gpu(0, 24_576, &[], leases)]);
+    let [overlap] = report.overlaps.as_slice() else { panic!("{:#?}", report.overlaps) };
+    assert_eq!(
+        (overlap.from, overlap.to, overlap.reserved_mib),
+        (at("2026-11-01T10:03:00Z"), Some(at("2026-11-01T10:05:00Z")), 32_000)
+    );
+    assert!(left.report.contains("## Double bookings"), "{}", left.report);
+}
+
+#[test]
+fn without_a_gpu_it_says_so_and_succeeds() {
+    let (worker, left, report) = run(Vec::new());
+    assert_eq!(report.gpus, []);
+    assert!(left.report.contains("There is no GPU"), "{}", left.report);
+    assert!(!worker.out("gpu-chart.svg").exists());
+}
+
+#[test]
+fn a_gpu_without_samples_has_no_figures() {
+    let (_, left, report) = run(vec![gpu(0, 24_576, &[], Vec::new())]);
+    assert_eq!(
+        (report.gpus[0].samples, report.gpus[0].used_mib, report.gpus[0].utilization_percent),
+        (0, None, None)
+    );
+    assert!(left.report.contains("No RunJob held a GPU"), "{}", left.report);
+}
+
+#[test]
+fn what_was_not_staged_is_no_missing_gpu() {
+    let worker = Worker::of("gpu_report");
+    let error = worker.run(Job::GpuReport).unwrap_err();
+    assert!(matches!(&error, Error::Input { path, .. } if path.ends_with(GPU_FILE)), "{error:?}");
+    assert_eq!(error.exit_code(), 1);
+}
+
+#[test]
+fn many_gpus_with_long_names_stay_within_the_limits() {
+    let gpus = (0..300).map(|index| {
+        let mut gpu = gpu(index, 24_576, &[(1, 1, 1, 99, None)], vec![lease(1, 0, None, 30_000)]);
+        gpu.host = format!("{}\n{index}", "ü\u{202e}".repeat(500));
+        gpu.model = "|<&\"".repeat(100);
+        gpu
+    });
+    let (_, _, report) = run(gpus.collect());
+    assert_eq!(report.gpus.len() as u64 + report.gpus_left_out, 300);
+    assert_eq!(report.overlaps.len() as u64 + report.overlaps_left_out, 300);
+}

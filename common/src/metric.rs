@@ -27,6 +27,9 @@ pub const SCHEDULER_PASS_FAILURES: &str = "cyberbrain_scheduler_pass_failures_to
 pub const SCHEDULER_REASSIGNMENT_PAUSED: &str = "cyberbrain_scheduler_reassignment_paused";
 pub const LAUNCHER_HEARTBEAT_AGE: &str = "cyberbrain_launcher_heartbeat_age_seconds";
 pub const AUDIT_STRAYED_ROWS: &str = "cyberbrain_audit_strayed_rows";
+pub const HTTP_REQUESTS: &str = "cyberbrain_http_requests_total";
+pub const HTTP_DURATION: &str = "cyberbrain_http_request_duration_seconds";
+pub const HTTP_IN_FLIGHT: &str = "cyberbrain_http_requests_in_flight";
 pub const BUILD_INFO: &str = "cyberbrain_build_info";
 
 /// Buckets for waits, in seconds.
@@ -72,5 +75,8 @@ pub fn describe() {
     );
     describe_gauge!(LAUNCHER_HEARTBEAT_AGE, Unit::Seconds, "Counted silence of each host's launchers");
     describe_gauge!(AUDIT_STRAYED_ROWS, "Audit rows outside the partitions of their month");
+    describe_counter!(HTTP_REQUESTS, "HTTP requests answered, by method, route and status");
+    describe_histogram!(HTTP_DURATION, Unit::Seconds, "Time until the answer to an HTTP request, by method and route");
+    describe_gauge!(HTTP_IN_FLIGHT, "HTTP requests being answered");
     describe_gauge!(BUILD_INFO, "Always 1; version and role are the labels");
 }

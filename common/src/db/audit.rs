@@ -5,6 +5,7 @@ use cyberbrain_core::{
     ids::{AttemptId, RunId, RunJobId},
 };
 use serde::Serialize;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Conn, Error};
@@ -133,7 +134,6 @@ pub async fn write_all(connection: &mut Conn, entries: &[Entry]) -> Result<(), E
     if entries.is_empty() {
         return Ok(());
     }
-    let rows = serde_json::to_value(entries).expect("audit entries serialize: all keys are text");
     let written = sqlx::query!(
         "insert into worker_audit (id, operation, actor, run_id, run_job_id, attempt_id, host, container_id, image,
              gpus, selection_reason, config_snapshot, success, error)
@@ -142,7 +142,7 @@ pub async fn write_all(connection: &mut Conn, entries: &[Entry]) -> Result<(), E
          from jsonb_to_recordset($1) as e(id uuid, operation text, actor text, run_id uuid, run_job_id uuid,
              attempt_id uuid, host text, container_id text, image text, gpus text[], selection_reason text,
              config_snapshot jsonb, success boolean, error text)",
-        rows,
+        Json(entries) as _,
     )
     .execute(connection)
     .await;

@@ -6,6 +6,7 @@
 mod column;
 mod connect;
 mod error;
+mod snapshot;
 
 pub mod admission;
 pub mod allowlist;
@@ -45,6 +46,7 @@ pub use column::Col;
 pub use connect::{PoolSize, connect, pool};
 pub use error::Error;
 pub use migrate::{migrate, pending_migrations};
+pub use snapshot::begin_snapshot;
 
 /// What the functions of this module run on.
 pub type Conn = sqlx::PgConnection;

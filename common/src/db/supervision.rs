@@ -53,7 +53,8 @@ pub async fn assignments(connection: &mut Conn, attempts: &[AttemptId]) -> Resul
     let ids: Vec<Uuid> = attempts.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"select a.id, a.run_job_id, a.run_id, a.number, a.fence, a.state as "state: Col<AttemptState>", a.boot_id,
-             a.stop_reason as "stop_reason: Col<StopReason>", j.task_key, j.spec, j.params, j.inputs, j.cancel_requested_at is not null as "cancelled!",
+             a.stop_reason as "stop_reason: Col<StopReason>", j.task_key, j.spec,
+             r.params || j.params as "params!", j.inputs, j.cancel_requested_at is not null as "cancelled!",
              r.directive_type as "kind: Col<DirectiveType>", r.directive_name,
              coalesce(r.directive_snapshot ->> 'text', '') as "text!"
            from attempts a join run_jobs j on j.id = a.run_job_id join runs r on r.id = a.run_id

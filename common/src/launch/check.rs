@@ -198,7 +198,7 @@ fn check_text(text: &str, at: &Pointer<'_>, problems: &mut Problems) {
     }
 }
 
-fn check_range<T: PartialOrd + std::fmt::Display>(
+fn check_range<T: PartialOrd + std::fmt::Display + Copy>(
     value: T,
     range: &RangeInclusive<T>,
     at: &Pointer<'_>,

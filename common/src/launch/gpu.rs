@@ -15,7 +15,11 @@ pub(super) fn resolve(template: &GpuRequest, image: &AllowedImage, wish: Option<
         GpuPolicy::None => GpuRequest::none(),
         policy @ (GpuPolicy::Require | GpuPolicy::Prefer) => GpuRequest {
             policy,
-            count: wish.count.unwrap_or(if names_card(wish) { 1 } else { template.count.max(1) }),
+            count: match wish.count {
+                Some(count) => count,
+                None if names_card(wish) => 1,
+                None => template.count.max(1),
+            },
             min_vram_mib,
             choice: choice(template, wish),
             prefer_wait_seconds: match policy {

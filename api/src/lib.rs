@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The REST face of Cyberbrain Orchestrator: `/api/v1`, health and a page of documentation.
+//!
+//! Knows no engine and decides nothing: handlers read a request, call a service of `cyberbrain_common` and show what it
+//! says. `routes::ROUTES` is the one table of what there is and who may use it.
+
+mod app;
+mod args;
+mod auth;
+mod run;
+mod serve;
+
+mod extract;
+mod handlers;
+mod layers;
+mod problem;
+mod routes;
+mod views;
+
+pub use app::App;
+pub use args::Args;
+pub use problem::{FieldError, Kind, Part, Problem};
+pub use routes::{Access, Method, QueryParameter, ROUTES, Route, router};
+pub use run::{Error, run};

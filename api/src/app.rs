@@ -1,0 +1,45 @@
+//! What every handler shares.
+
+use std::time::Duration;
+
+use cyberbrain_common::db::{self, Pool};
+use sqlx::{Postgres, pool::PoolConnection};
+use tokio_util::sync::CancellationToken;
+
+use crate::problem::Problem;
+
+/// How long a request waits for a database connection before it answers 503.
+const CONNECTION_WAIT: Duration = Duration::from_secs(3);
+
+/// State of the api process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    pool: Pool,
+    stopping: CancellationToken,
+}
+
+impl App {
+    /// `stopping` makes `/readyz` say so, so that a load balancer looks elsewhere.
+    #[must_use]
+    pub fn new(pool: Pool, stopping: CancellationToken) -> Self {
+        Self { pool, stopping }
+    }
+
+    /// A database connection.
+    ///
+    /// # Errors
+    /// The problem `database-unavailable` when there is none within three seconds.
+    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Problem> {
+        match tokio::time::timeout(CONNECTION_WAIT, self.pool.acquire()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(db::Error::from(error).into()),
+            Err(_) => Err(db::Error::Unreachable(sqlx::Error::PoolTimedOut).into()),
+        }
+    }
+
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+}

@@ -1,0 +1,23 @@
+//! Options of the api role.
+
+use std::net::SocketAddr;
+
+use clap::Args as ClapArgs;
+use cyberbrain_common::config::{DatabaseArgs, DirectoryArgs, SupervisionArgs, TelemetryArgs};
+
+/// Serve the REST API.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Args {
+    /// Address and port to listen on; port 0 takes a free one. Keys travel in the clear: put TLS in front before
+    /// binding to anything but loopback
+    #[arg(long, env = "CYBER_BRAIN_BIND", default_value = "127.0.0.1:9595")]
+    pub bind: SocketAddr,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    #[command(flatten)]
+    pub directories: DirectoryArgs,
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+    #[command(flatten)]
+    pub supervision: SupervisionArgs,
+}

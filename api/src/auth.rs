@@ -1,0 +1,88 @@
+//! Who asks, and whether they may: one layer per route, from the table.
+//!
+//! It runs before the body is read, so that nobody without a key makes us read megabytes. Query parameters that a route
+//! does not know are refused here too, after the key.
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, Uri, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use cyberbrain_common::keys::{self, Principal, Scope};
+
+use crate::{
+    app::App,
+    extract::Query,
+    problem::{Kind, Problem},
+    routes::{Access, Route},
+};
+
+/// Lets the request through, with its [`Principal`] as an extension.
+pub(crate) async fn guard(
+    State((app, route)): State<(App, &'static Route)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match check(&app, route, request.headers(), request.uri()).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn check(app: &App, route: &Route, headers: &HeaderMap, uri: &Uri) -> Result<Option<Caller>, Problem> {
+    let needed = match route.access {
+        Access::Open => return Ok(None),
+        Access::Scope(needed) => needed,
+    };
+    let principal = authenticate(app, headers).await?;
+    if !principal.scope.covers(needed) {
+        return Err(forbidden(&principal, needed));
+    }
+    Query::check_known(uri, route.query)?;
+    Ok(Some(Caller(principal)))
+}
+
+async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let key = bearer(headers)?;
+    let mut connection = app.connection().await?;
+    Ok(keys::authenticate(&mut connection, key).await?)
+}
+
+/// The key of `Authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = || Problem::new(Kind::Unauthorized, "send the header Authorization: Bearer <API key>");
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(missing)?;
+    if values.next().is_some() {
+        return Err(Problem::new(Kind::Unauthorized, "there is more than one Authorization header"));
+    }
+    let (scheme, key) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(key.trim()) } else { Err(missing()) }
+}
+
+fn forbidden(principal: &Principal, needed: Scope) -> Problem {
+    let Principal { name, scope, .. } = principal;
+    Problem::new(
+        Kind::Forbidden,
+        format!("key {name} has the scope {scope}; this needs {needed}: ask an admin for another key"),
+    )
+}
+
+/// Who was let through.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(pub Principal);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::new(Kind::Unauthorized, "this route is for known callers only"))
+    }
+}

@@ -1,0 +1,86 @@
+//! Cursors: where a page ended, as an opaque text.
+//!
+//! They hold the sort key of the last row, so that rows that come in later move nothing: a page never repeats or
+//! skips a row because of them.
+
+use std::{fmt, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use cyberbrain_common::db::runs::After;
+use uuid::Uuid;
+
+use super::Time;
+
+/// The form of the bytes. A cursor of another form is refused.
+const FORM: u8 = 1;
+const BYTES: usize = 1 + 8 + 16;
+
+/// Where a page ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor(pub After);
+
+impl Cursor {
+    pub(crate) fn new(created_at: DateTime<Utc>, id: impl Into<Uuid>) -> Self {
+        Self(After { created_at, id: id.into() })
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = Vec::with_capacity(BYTES);
+        bytes.push(FORM);
+        bytes.extend(self.0.created_at.timestamp_micros().to_be_bytes());
+        bytes.extend(self.0.id.as_bytes());
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+/// The text is no cursor of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InvalidCursor;
+
+impl fmt::Display for InvalidCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is no next_cursor of an earlier answer; leave it out to begin")
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        let bytes: [u8; BYTES] = bytes.try_into().map_err(|_| InvalidCursor)?;
+        let [FORM, rest @ ..] = bytes else { return Err(InvalidCursor) };
+        let (micros, id) = rest.split_at(8);
+        let micros = i64::from_be_bytes(micros.try_into().map_err(|_| InvalidCursor)?);
+        let created_at = DateTime::from_timestamp_micros(micros)
+            .filter(|time| Time::is_plausible(*time))
+            .ok_or(InvalidCursor)?;
+        let id = Uuid::from_slice(id).map_err(|_| InvalidCursor)?;
+        Ok(Self(After { created_at, id }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_back_and_nothing_else_is() {
+        let time = DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap();
+        let cursor = Cursor::new(time, Uuid::now_v7());
+        let text = cursor.to_string();
+        assert_eq!(text.parse(), Ok(cursor));
+        let other_form = {
+            let mut bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+            bytes[0] = 2;
+            URL_SAFE_NO_PAD.encode(bytes)
+        };
+        let far = Cursor::new(DateTime::<Utc>::MAX_UTC, Uuid::nil()).to_string();
+        for bad in ["", "x", "%%%", &text[1..], &format!("{text}AAAA"), &other_form, &far] {
+            assert_eq!(bad.parse::<Cursor>(), Err(InvalidCursor), "{bad}");
+        }
+    }
+}

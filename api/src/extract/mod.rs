@@ -1,0 +1,13 @@
+//! Reading requests: each extractor refuses what it can't read with a problem that points at the place.
+
+mod accept;
+mod cursor;
+mod id;
+mod json;
+mod query;
+
+pub(crate) use accept::{Form, accepted_form};
+pub(crate) use cursor::Cursor;
+pub(crate) use id::Id;
+pub(crate) use json::{Json, MAX_BODY_BYTES};
+pub(crate) use query::{Query, Time};

@@ -1,0 +1,11 @@
+//! The handlers, one group per file: read the request, call a service, show what it says.
+
+pub(crate) mod artifacts;
+pub(crate) mod docs;
+pub(crate) mod health;
+pub(crate) mod launch;
+pub(crate) mod library;
+pub(crate) mod machines;
+pub(crate) mod report;
+pub(crate) mod run_jobs;
+pub(crate) mod runs;

@@ -1,0 +1,110 @@
+//! Directives and jobs.
+
+use cyberbrain_common::db::library::{Directive, JobTemplate};
+use cyberbrain_core::{
+    ids::DirectiveId,
+    spec::{DirectiveType, GpuRequest, Network, OnHostLost, Resources, RetryPolicy, Scope, Timeouts},
+};
+use serde::Serialize;
+
+/// The current version of a directive.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct DirectiveView {
+    id: DirectiveId,
+    r#type: DirectiveType,
+    name: String,
+    version: u32,
+    description: String,
+    text: String,
+    /// Keys of the jobs that it allows; empty means all.
+    jobs: Vec<String>,
+    approval_required: bool,
+    max_concurrent_runs: Option<u32>,
+    active: bool,
+    builtin: bool,
+}
+
+impl From<Directive> for DirectiveView {
+    fn from(row: Directive) -> Self {
+        let snapshot = row.snapshot;
+        Self {
+            id: snapshot.id,
+            r#type: snapshot.kind,
+            name: snapshot.name,
+            version: snapshot.version,
+            description: snapshot.description,
+            text: snapshot.text,
+            jobs: snapshot.task_list,
+            approval_required: snapshot.approval_required,
+            max_concurrent_runs: snapshot.max_concurrent_runs,
+            active: row.active,
+            builtin: row.builtin,
+        }
+    }
+}
+
+/// All directives.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct DirectiveList {
+    pub directives: Vec<DirectiveView>,
+}
+
+/// A job template.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct JobView {
+    /// What a launch calls it.
+    job: String,
+    aliases: Vec<String>,
+    name: String,
+    description: String,
+    /// `per_host`: one RunJob becomes one on each host.
+    scope: Scope,
+    default_directive: DirectiveType,
+    image: String,
+    command: Vec<String>,
+    /// Names only: values may be secret.
+    env: Vec<String>,
+    resources: Resources,
+    gpu: GpuRequest,
+    timeouts: Timeouts,
+    retry: RetryPolicy,
+    network: Network,
+    on_host_lost: OnHostLost,
+    host: Option<String>,
+    active: bool,
+    builtin: bool,
+    version: i32,
+}
+
+impl From<JobTemplate> for JobView {
+    fn from(row: JobTemplate) -> Self {
+        let spec = row.spec;
+        Self {
+            job: row.task_key,
+            aliases: row.aliases,
+            name: row.name,
+            description: row.description,
+            scope: row.scope,
+            default_directive: row.default_directive,
+            image: spec.image.to_string(),
+            command: spec.command,
+            env: spec.env.into_keys().collect(),
+            resources: spec.resources,
+            gpu: spec.gpu,
+            timeouts: spec.timeouts,
+            retry: spec.retry,
+            network: spec.network,
+            on_host_lost: spec.on_host_lost,
+            host: spec.host,
+            active: row.active,
+            builtin: row.builtin,
+            version: row.version,
+        }
+    }
+}
+
+/// All jobs.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct JobList {
+    pub jobs: Vec<JobView>,
+}

@@ -1,0 +1,11 @@
+//! What clients read: the bodies of successful answers, and how they follow from rows.
+
+mod library;
+mod machine;
+mod run;
+mod run_job;
+
+pub(crate) use library::{DirectiveList, JobList};
+pub(crate) use machine::{GpuList, HostList};
+pub(crate) use run::{ArtifactPage, RunPage, RunView};
+pub(crate) use run_job::{RunJobDetail, RunJobView};

@@ -1,0 +1,150 @@
+//! Runs and their artifacts.
+
+use chrono::{DateTime, Utc};
+use cyberbrain_common::db::{
+    artifacts::{Artifact, ArtifactType},
+    run_jobs::RunJob,
+    runs::{Run, Tokens},
+};
+use cyberbrain_core::{
+    ids::{ArtifactId, RunId, RunJobId},
+    lifecycle::RunStatus,
+    spec::DirectiveType,
+};
+use serde::Serialize;
+
+use super::RunJobView;
+
+/// Token counts; never text.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct TokensView {
+    prompt: i64,
+    completion: i64,
+    total: i64,
+}
+
+impl From<Tokens> for TokensView {
+    fn from(tokens: Tokens) -> Self {
+        let Tokens { prompt, completion } = tokens;
+        Self { prompt, completion, total: prompt.saturating_add(completion) }
+    }
+}
+
+/// A Run with its RunJobs.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunView {
+    id: RunId,
+    status: RunStatus,
+    /// Name of the directive as it was at launch; `custom` with a text of the client's.
+    directive: String,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    tokens: TokensView,
+    run_jobs: Vec<RunJobView>,
+}
+
+impl RunView {
+    pub(crate) fn new(run: Run, run_jobs: Vec<RunJob>) -> Self {
+        Self {
+            id: run.id,
+            status: run.status,
+            directive: run.directive_name,
+            created_at: run.created_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            tokens: run.tokens.into(),
+            run_jobs: run_jobs.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// A Run in a list.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunSummary {
+    id: RunId,
+    status: RunStatus,
+    directive: String,
+    directive_type: DirectiveType,
+    requested_by: String,
+    priority: i16,
+    tags: Vec<String>,
+    /// Why it is not admitted yet.
+    hold: Option<String>,
+    cancel_requested: bool,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    tokens: TokensView,
+}
+
+impl From<Run> for RunSummary {
+    fn from(run: Run) -> Self {
+        Self {
+            id: run.id,
+            status: run.status,
+            directive: run.directive_name,
+            directive_type: run.directive_type,
+            requested_by: run.requested_by,
+            priority: run.priority,
+            tags: run.tags,
+            hold: run.hold,
+            cancel_requested: run.cancel_requested,
+            created_at: run.created_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            tokens: run.tokens.into(),
+        }
+    }
+}
+
+/// One page of Runs, newest first.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunPage {
+    pub runs: Vec<RunSummary>,
+    /// Null on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// A file that a Run left.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ArtifactView {
+    id: ArtifactId,
+    run_job: Option<RunJobId>,
+    r#type: ArtifactType,
+    /// Host that holds the file.
+    host: Option<String>,
+    /// Relative to the logs root of the host.
+    path: String,
+    size_bytes: i64,
+    sha256: String,
+    mime_type: String,
+    created_at: DateTime<Utc>,
+    /// Set when retention removed the file.
+    removed_at: Option<DateTime<Utc>>,
+}
+
+impl From<Artifact> for ArtifactView {
+    fn from(file: Artifact) -> Self {
+        Self {
+            id: file.id,
+            run_job: file.run_job,
+            r#type: file.kind,
+            host: file.host,
+            path: file.path,
+            size_bytes: file.size_bytes,
+            sha256: file.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            mime_type: file.mime_type,
+            created_at: file.created_at,
+            removed_at: file.removed_at,
+        }
+    }
+}
+
+/// One page of artifacts, oldest first.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ArtifactPage {
+    pub artifacts: Vec<ArtifactView>,
+    /// Null on the last page.
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,49 @@
+//! What is open to everybody: the page of documentation.
+
+use axum::body::Body;
+use cyberbrain_api::{Kind, ROUTES};
+
+use crate::harness::{Answer, Api, request};
+
+async fn open(api: &Api, path: &str) -> Answer {
+    api.send(request("GET", path, None, &[], Body::empty())).await
+}
+
+#[tokio::test]
+async fn the_page_lists_every_route_and_every_problem() {
+    let Some(api) = Api::start().await else { return };
+    let home = open(&api, "/").await;
+    assert_eq!((home.status, home.headers["location"].as_str()), (307, "/api/docs"));
+    let page = open(&api, "/api/docs").await;
+    assert_eq!(page.status, 200);
+    let html = page.text();
+    for route in ROUTES {
+        let line = format!("<h3>{} {}</h3>", route.method.as_str(), route.path);
+        assert!(html.contains(&line), "{line}");
+        for parameter in route.query {
+            assert!(html.contains(&format!("<td>{}</td>", parameter.name)), "{}", parameter.name);
+        }
+    }
+    for kind in Kind::ALL {
+        assert!(html.contains(&format!("id=\"problem-{}\"", kind.slug())), "{kind:?}");
+        let leads = open(&api, &format!("/problems/{}", kind.slug())).await;
+        assert_eq!(leads.headers["location"], format!("/api/docs#problem-{}", kind.slug()));
+    }
+    assert_eq!(open(&api, "/problems/none").await.problem(), "not-found");
+    let policy = &page.headers["content-security-policy"];
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!html.contains("http://") || !html.contains("src="), "nothing is loaded from elsewhere");
+    assert!(!html.contains(&api.admin));
+}
+
+#[tokio::test]
+async fn slugs_of_problems_are_unique_words() {
+    let mut slugs: Vec<&str> = Kind::ALL.iter().map(|kind| kind.slug()).collect();
+    for slug in &slugs {
+        assert!(slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{slug}");
+    }
+    slugs.sort_unstable();
+    let count = slugs.len();
+    slugs.dedup();
+    assert_eq!(slugs.len(), count);
+}

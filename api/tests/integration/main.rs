@@ -1,0 +1,18 @@
+//! The API against a real PostgreSQL, mostly in-process.
+
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod auth;
+mod cancel;
+mod faces;
+mod harness;
+mod health;
+mod idempotency;
+mod keys;
+mod launch;
+mod listing;
+mod machines;
+mod noise;
+mod refusals;
+mod role;
+mod runs;

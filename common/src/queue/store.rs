@@ -256,3 +256,33 @@ async fn bounded<T>(
         Err(_) => Err(StoreError::TimedOut(doing)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_during_a_claim_asks_for_another_claim_after_it() {
+        let load = Load::new(1);
+        assert!(!load.must_claim());
+        let claim = load.begin_claim();
+        load.wake();
+        assert!(!load.must_claim(), "one is under way");
+        drop(claim);
+        assert!(load.must_claim(), "it began before the wake");
+        let answering = load.begin_claim();
+        drop(answering);
+        assert!(!load.must_claim());
+    }
+
+    #[test]
+    fn room_is_what_is_not_in_flight() {
+        let load = Load::new(2);
+        load.take();
+        let first = InFlight(Arc::clone(&load));
+        load.take();
+        assert_eq!(load.free(), 0);
+        drop(first);
+        assert_eq!(load.free(), 1);
+    }
+}

@@ -62,6 +62,29 @@ async fn a_committed_task_is_taken_within_50_ms() {
     running.stop().await;
 }
 
+/// The second of two pushes may be announced while the claim that the first one caused is under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_wake_is_lost_between_claims() {
+    let Some(database) = Database::new().await else { return };
+    let taken = Taken::new();
+    let running = Running::start(database.runs().with_poll_interval(NEVER), taken.handler());
+    database.push(&[admit(0)]).await;
+    taken.reaches(1).await;
+
+    let mut slowest = Duration::ZERO;
+    for round in 0..400_u32 {
+        let started = Instant::now();
+        database.push(&[admit(1)]).await;
+        tokio::time::sleep(Duration::from_micros(u64::from(round) % 40 * 50)).await;
+        database.push(&[admit(2)]).await;
+        taken.reaches(round as usize * 2 + 3).await;
+        slowest = slowest.max(started.elapsed());
+    }
+    println!("400 pairs of pushes, notifications only: slowest pair {slowest:?}");
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}: only the next heartbeat found it");
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_consumers_take_10_000_tasks_each_once() {
     const TASKS: usize = 10_000;

@@ -1,6 +1,10 @@
 //! What only the process runtime has: an engine identity in a directory, and leftovers of a dead owner.
 
-use std::{os::unix::process::CommandExt, process::Command, time::Duration};
+use std::{
+    os::unix::process::CommandExt,
+    process::{Child, Command},
+    time::Duration,
+};
 
 use cyberbrain_launcher::runtime::{
     ContainerPlan, Follow, LogRequest, LogSource, Observation, ProcessRuntime, Program, WorkerRuntime,
@@ -30,29 +34,44 @@ async fn what_a_dead_owner_left_is_killed_before_anything_is_said() {
     std::fs::create_dir(&engine).unwrap();
     // As after a `kill -9`: the lock is free, the list is there, the process lives. A second one has the
     // same id but another start time, as if the id had been given to somebody else.
-    let mut left = Command::new("/bin/sleep").arg("600").process_group(0).spawn().unwrap();
-    let mut innocent = Command::new("/bin/sleep").arg("600").process_group(0).spawn().unwrap();
+    let (mut left, mut innocent) = (Sleeper::start(), Sleeper::start());
     let ticks = |pid: u32| -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap()
     };
-    let list =
-        format!("{} {}\n{} {}\n", left.id(), ticks(left.id()), innocent.id(), ticks(innocent.id()) + 1);
+    let list = format!(
+        "{} {}\n{} {}\n",
+        left.0.id(),
+        ticks(left.0.id()),
+        innocent.0.id(),
+        ticks(innocent.0.id()) + 1
+    );
     std::fs::write(engine.join("children"), list).unwrap();
 
     let connecting = ProcessRuntime::connect(shell(), directory.path());
     tokio::time::timeout(Duration::from_secs(10), connecting).await.unwrap().unwrap();
-    let died = tokio::time::timeout(Duration::from_secs(5), died(&mut left)).await;
-    // Nothing of this test may outlive it, whatever it finds.
-    left.kill().unwrap();
-    let ended = died.expect("it was killed");
+    let ended = tokio::time::timeout(Duration::from_secs(5), died(&mut left.0)).await.expect("it was killed");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9));
-    assert!(innocent.try_wait().unwrap().is_none(), "another process under a reused id is left alone");
-    innocent.kill().unwrap();
-    innocent.wait().unwrap();
+    assert!(innocent.0.try_wait().unwrap().is_none(), "another process under a reused id is left alone");
 }
 
-async fn died(child: &mut std::process::Child) -> std::process::ExitStatus {
+/// A process in a group of its own that does not outlive the test, whatever that finds.
+struct Sleeper(Child);
+
+impl Sleeper {
+    fn start() -> Self {
+        Self(Command::new("/bin/sleep").arg("600").process_group(0).spawn().unwrap())
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn died(child: &mut Child) -> std::process::ExitStatus {
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;

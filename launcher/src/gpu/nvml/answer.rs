@@ -50,6 +50,15 @@ impl Answer {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// The same for a value that placement can do without: a card on which one sensor makes no sense is not
+    /// unreadable for that.
+    pub(super) fn aside<T>(result: Result<T, NvmlError>) -> Result<Option<T>, Trouble> {
+        match Self::of(result) {
+            Err(Trouble::Gpu(GpuHealth::Unreadable { .. })) => Ok(None),
+            other => other,
+        }
+    }
 }
 
 /// Why the library as a whole does not serve.
@@ -60,5 +69,54 @@ pub(super) fn library_status(error: &NvmlError) -> ProbeStatus {
         NvmlError::LibRmVersionMismatch => ProbeStatus::VersionMismatch,
         NvmlError::NoPermission => ProbeStatus::NoPermission,
         other => ProbeStatus::Failed { why: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every error of the library, by what it says about a value, a lesser value, and the whole.
+    #[test]
+    fn every_error_has_one_meaning() {
+        use NvmlError as E;
+        let word = |answer: Result<Option<()>, Trouble>| match answer {
+            Ok(Some(())) => "told",
+            Ok(None) => "untold",
+            Err(Trouble::Gpu(GpuHealth::Healthy)) => "healthy",
+            Err(Trouble::Gpu(GpuHealth::Lost)) => "lost",
+            Err(Trouble::Gpu(GpuHealth::ResetRequired)) => "reset",
+            Err(Trouble::Gpu(GpuHealth::Unreadable { .. })) => "unreadable",
+            Err(Trouble::Driver(_)) => "driver",
+        };
+        type Row = (fn() -> E, &'static str, &'static str);
+        let table: [Row; 13] = [
+            (|| E::NotSupported, "untold", "untold"),
+            (|| E::InvalidArg, "untold", "untold"),
+            (|| E::NoPermission, "untold", "untold"),
+            (|| E::FailedToLoadSymbol(String::new()), "untold", "untold"),
+            (|| E::InsufficientSize(None), "untold", "untold"),
+            (|| E::GpuLost, "lost", "lost"),
+            (|| E::NotFound, "lost", "lost"),
+            (|| E::ResetRequired, "reset", "reset"),
+            (|| E::DriverNotLoaded, "driver", "driver"),
+            (|| E::LibRmVersionMismatch, "driver", "driver"),
+            (|| E::Uninitialized, "driver", "driver"),
+            (|| E::Unknown, "unreadable", "untold"),
+            (|| E::UnexpectedVariant(77), "unreadable", "untold"),
+        ];
+        for (error, value, lesser) in table {
+            assert_eq!(word(Answer::of(Err(error()))), value, "{}", error());
+            assert_eq!(word(Answer::aside(Err(error()))), lesser, "{}", error());
+        }
+        assert_eq!(word(Answer::of(Ok(()))), "told");
+    }
+
+    #[test]
+    fn a_library_that_does_not_serve_says_why() {
+        assert_eq!(library_status(&NvmlError::DriverNotLoaded), ProbeStatus::DriverNotLoaded);
+        assert_eq!(library_status(&NvmlError::LibRmVersionMismatch), ProbeStatus::VersionMismatch);
+        assert_eq!(library_status(&NvmlError::NoPermission), ProbeStatus::NoPermission);
+        assert!(matches!(library_status(&NvmlError::Unknown), ProbeStatus::Failed { .. }));
     }
 }

@@ -205,16 +205,16 @@ fn try_sample(nvml: &Nvml, gpu: &Gpu) -> Result<GpuSample, Trouble> {
             Answer::of(device.memory_info())?.map(|memory| mib(memory.used))
         }
     };
-    let utilization = Answer::of(device.utilization_rates())?;
+    let utilization = Answer::aside(device.utilization_rates())?;
     Ok(GpuSample {
         used_mib,
         utilization_percent: utilization.map(|rates| u8::try_from(rates.gpu.min(100)).unwrap_or(100)),
-        temperature_celsius: Answer::of(device.temperature(TemperatureSensor::Gpu))?,
-        power_milliwatts: Answer::of(device.power_usage())?,
-        uncorrected_ecc_errors: Answer::of(
+        temperature_celsius: Answer::aside(device.temperature(TemperatureSensor::Gpu))?,
+        power_milliwatts: Answer::aside(device.power_usage())?,
+        uncorrected_ecc_errors: Answer::aside(
             device.total_ecc_errors(MemoryError::Uncorrected, EccCounter::Volatile),
         )?,
-        processes: Answer::of(device.running_compute_processes())?.map(|processes| {
+        processes: Answer::aside(device.running_compute_processes())?.map(|processes| {
             processes
                 .into_iter()
                 .map(|process| GpuProcess {

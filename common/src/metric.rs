@@ -30,6 +30,8 @@ pub const AUDIT_STRAYED_ROWS: &str = "cyberbrain_audit_strayed_rows";
 pub const HTTP_REQUESTS: &str = "cyberbrain_http_requests_total";
 pub const HTTP_DURATION: &str = "cyberbrain_http_request_duration_seconds";
 pub const HTTP_IN_FLIGHT: &str = "cyberbrain_http_requests_in_flight";
+pub const DOCKER_REQUEST_SECONDS: &str = "cyberbrain_docker_request_duration_seconds";
+pub const DOCKER_REQUEST_ERRORS: &str = "cyberbrain_docker_request_errors_total";
 pub const BUILD_INFO: &str = "cyberbrain_build_info";
 
 /// Buckets for waits, in seconds.
@@ -78,5 +80,7 @@ pub fn describe() {
     describe_counter!(HTTP_REQUESTS, "HTTP requests answered, by method, route and status");
     describe_histogram!(HTTP_DURATION, Unit::Seconds, "Time until the answer to an HTTP request, by method and route");
     describe_gauge!(HTTP_IN_FLIGHT, "HTTP requests being answered");
+    describe_histogram!(DOCKER_REQUEST_SECONDS, Unit::Seconds, "Calls to the container engine, by operation");
+    describe_counter!(DOCKER_REQUEST_ERRORS, "Failed calls to the container engine, by operation and error");
     describe_gauge!(BUILD_INFO, "Always 1; version and role are the labels");
 }

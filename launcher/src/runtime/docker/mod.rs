@@ -21,6 +21,7 @@ mod wait;
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use bollard::{Docker, errors::Error as Bollard};
+use cyberbrain_common::metric;
 use cyberbrain_core::{ids::InstanceId, staging::InventoryContainer};
 use futures::future::BoxFuture;
 use metrics::{counter, histogram};
@@ -46,9 +47,6 @@ const CHANGE: Duration = Duration::from_secs(60);
 const LOAD: Duration = Duration::from_secs(600);
 /// The client's own limit must never be the one that strikes: a stop takes as long as its grace.
 const CLIENT_LIMIT: Duration = Duration::from_secs(24 * 3_600);
-
-const REQUEST_SECONDS: &str = "cyberbrain_docker_request_duration_seconds";
-const REQUEST_ERRORS: &str = "cyberbrain_docker_request_errors_total";
 
 /// How to reach the engine and what it can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,9 +120,11 @@ async fn bounded<T>(
         Ok(Err(error)) => Err(asked.error(error)),
         Err(_) => Err(asked.timeout(limit)),
     };
-    histogram!(REQUEST_SECONDS, "op" => asked.call.as_str()).record(begun.elapsed().as_secs_f64());
+    histogram!(metric::DOCKER_REQUEST_SECONDS, "op" => asked.call.as_str())
+        .record(begun.elapsed().as_secs_f64());
     if let Err(error) = &result {
-        counter!(REQUEST_ERRORS, "op" => asked.call.as_str(), "code" => error.code()).increment(1);
+        counter!(metric::DOCKER_REQUEST_ERRORS, "op" => asked.call.as_str(), "code" => error.code())
+            .increment(1);
     }
     result
 }

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::redact::RedactedStderr;
+pub use self::redact::redact;
 use crate::{
     config::{LogFormat, TelemetryArgs},
     metric,

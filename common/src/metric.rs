@@ -32,6 +32,23 @@ pub const HTTP_DURATION: &str = "cyberbrain_http_request_duration_seconds";
 pub const HTTP_IN_FLIGHT: &str = "cyberbrain_http_requests_in_flight";
 pub const DOCKER_REQUEST_SECONDS: &str = "cyberbrain_docker_request_duration_seconds";
 pub const DOCKER_REQUEST_ERRORS: &str = "cyberbrain_docker_request_errors_total";
+pub const CONTAINERS_RUNNING: &str = "cyberbrain_containers_running";
+pub const CONTAINERS_QUARANTINED: &str = "cyberbrain_containers_quarantined";
+pub const CONTAINERS_ORPHANED_REMOVED: &str = "cyberbrain_containers_orphaned_removed_total";
+pub const LAUNCHER_LAST_CONTACT: &str = "cyberbrain_launcher_last_contact_boot_seconds";
+pub const LAUNCHER_CONTACT_FAILURES: &str = "cyberbrain_launcher_contact_failures_total";
+pub const GUARD_SILENCE: &str = "cyberbrain_guard_silence_seconds";
+pub const GUARD_STOPS: &str = "cyberbrain_guard_stops_total";
+pub const GPU_TELEMETRY_UP: &str = "cyberbrain_gpu_telemetry_up";
+pub const GPU_INFO: &str = "cyberbrain_gpu_info";
+pub const GPU_MEMORY_TOTAL: &str = "cyberbrain_gpu_memory_total_bytes";
+pub const GPU_MEMORY_USED: &str = "cyberbrain_gpu_memory_used_bytes";
+pub const GPU_MEMORY_RESERVED: &str = "cyberbrain_gpu_memory_reserved_bytes";
+pub const GPU_MEMORY_FOREIGN: &str = "cyberbrain_gpu_memory_foreign_bytes";
+pub const GPU_UTILIZATION: &str = "cyberbrain_gpu_utilization_ratio";
+pub const GPU_TEMPERATURE: &str = "cyberbrain_gpu_temperature_celsius";
+pub const GPU_POWER: &str = "cyberbrain_gpu_power_watts";
+pub const GPU_XID_ERRORS: &str = "cyberbrain_gpu_xid_errors_total";
 pub const BUILD_INFO: &str = "cyberbrain_build_info";
 
 /// Buckets for waits, in seconds.
@@ -82,5 +99,22 @@ pub fn describe() {
     describe_gauge!(HTTP_IN_FLIGHT, "HTTP requests being answered");
     describe_histogram!(DOCKER_REQUEST_SECONDS, Unit::Seconds, "Calls to the container engine, by operation");
     describe_counter!(DOCKER_REQUEST_ERRORS, "Failed calls to the container engine, by operation and error");
+    describe_gauge!(CONTAINERS_RUNNING, "Worker containers that this launcher drives and that run");
+    describe_gauge!(CONTAINERS_QUARANTINED, "Containers with our label that no attempt is known for");
+    describe_counter!(CONTAINERS_ORPHANED_REMOVED, "Containers left behind by others that were removed");
+    describe_gauge!(LAUNCHER_LAST_CONTACT, Unit::Seconds, "Boot-time clock when the last good contact was sent");
+    describe_counter!(LAUNCHER_CONTACT_FAILURES, "Contacts that the database did not answer");
+    describe_gauge!(GUARD_SILENCE, Unit::Seconds, "How long this host has been out of contact");
+    describe_counter!(GUARD_STOPS, "Workers stopped by the guard");
+    describe_gauge!(GPU_TELEMETRY_UP, "1 while the GPU driver answers");
+    describe_gauge!(GPU_INFO, "Always 1; model and origin are the labels");
+    describe_gauge!(GPU_MEMORY_TOTAL, Unit::Bytes, "Memory of the GPU");
+    describe_gauge!(GPU_MEMORY_USED, Unit::Bytes, "Memory in use by anyone");
+    describe_gauge!(GPU_MEMORY_RESERVED, Unit::Bytes, "Memory reserved for workers");
+    describe_gauge!(GPU_MEMORY_FOREIGN, Unit::Bytes, "Memory in use by nobody of ours");
+    describe_gauge!(GPU_UTILIZATION, "Share of time in which the GPU was busy");
+    describe_gauge!(GPU_TEMPERATURE, "Temperature of the GPU");
+    describe_gauge!(GPU_POWER, "Power drawn by the GPU");
+    describe_counter!(GPU_XID_ERRORS, "Critical errors that the driver reported, by XID");
     describe_gauge!(BUILD_INFO, "Always 1; version and role are the labels");
 }

@@ -1,5 +1,28 @@
-//! The host agent: what runs workers on one machine.
+//! The host agent: what runs workers on one machine, and the guard that stops them when it must.
 
 pub mod gpu;
+pub mod guard;
 pub mod image;
 pub mod runtime;
+
+mod accept;
+mod agent;
+mod args;
+mod chores;
+mod contact;
+mod drive;
+mod enlist;
+mod error;
+mod layout;
+mod orders;
+mod progress;
+mod reconcile;
+mod record;
+mod serve;
+mod stage;
+mod station;
+
+pub use args::{Args, EngineArgs, GpuArgs, Label, LimitArgs, RuntimeChoice};
+pub use error::Error;
+pub use serve::{OnExit, run, serve};
+pub use station::Station;

@@ -54,9 +54,11 @@ impl From<sqlx::Error> for RegisterError {
 /// [`RegisterError`]; roll back then.
 pub async fn register(connection: &mut Conn, facts: &HostFacts) -> Result<HostId, RegisterError> {
     // Registrations are rare: one at a time makes the checks below exact.
-    sqlx::query!(r#"select pg_advisory_xact_lock(hashtextextended('cyberbrain.register_host', 0))::text as "locked""#)
-        .fetch_one(&mut *connection)
-        .await?;
+    sqlx::query!(
+        r#"select pg_advisory_xact_lock(hashtextextended('cyberbrain.register_host', 0))::text as "locked""#
+    )
+    .fetch_one(&mut *connection)
+    .await?;
     free_name(connection, facts).await?;
     let labels = serde_json::to_value(&facts.labels).expect("labels serialize: all keys are text");
     let id = sqlx::query_scalar!(
@@ -158,8 +160,11 @@ pub async fn record_images(connection: &mut Conn, host: HostId, images: &[HostIm
 /// # Errors
 /// A database error.
 pub async fn mark_reconciled(connection: &mut Conn, host: HostId) -> Result<(), Error> {
-    sqlx::query!("update hosts set reconciled_at = now() where id = $1 and reconciled_at is null", host.uuid())
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "update hosts set reconciled_at = now() where id = $1 and reconciled_at is null",
+        host.uuid()
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

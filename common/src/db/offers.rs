@@ -48,6 +48,21 @@ pub async fn share(connection: &mut Conn, host: HostId, launcher: LauncherId) ->
     Ok(Share { offers: count(row.offers), launchers: count(row.siblings).saturating_add(1) })
 }
 
+/// Which of these hosts have open offers.
+///
+/// # Errors
+/// A database error.
+pub async fn hosts_with_offers(connection: &mut Conn, hosts: &[HostId]) -> Result<Vec<HostId>, Error> {
+    let ids: Vec<uuid::Uuid> = hosts.iter().map(|id| id.uuid()).collect();
+    let found = sqlx::query_scalar!(
+        "select distinct host_id from attempts where host_id = any($1) and state = 'offered'",
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().map(Into::into).collect())
+}
+
 /// Accepts at most `limit` of the offers to this host: highest priority first, then oldest. None while the queue
 /// `launch` is paused.
 ///
@@ -74,7 +89,11 @@ pub async fn accept(
     .await?;
     let open = rows
         .into_iter()
-        .map(|row| Taken { run_job: row.run_job.into(), attempt: row.attempt.into(), fence: Fence(row.fence) })
+        .map(|row| Taken {
+            run_job: row.run_job.into(),
+            attempt: row.attempt.into(),
+            fence: Fence(row.fence),
+        })
         .collect();
     take(connection, open, launcher, actor, |fence| Event::Accept { fence }).await
 }
@@ -103,7 +122,11 @@ pub async fn adopt(
     .await?;
     let orphans = rows
         .into_iter()
-        .map(|row| Taken { run_job: row.run_job.into(), attempt: row.attempt.into(), fence: Fence(row.fence) })
+        .map(|row| Taken {
+            run_job: row.run_job.into(),
+            attempt: row.attempt.into(),
+            fence: Fence(row.fence),
+        })
         .collect();
     take(connection, orphans, launcher, actor, |fence| Event::Adopt { fence }).await
 }
@@ -124,7 +147,11 @@ async fn take(
         })
         .collect();
     let outcomes = transition_all(connection, &steps, actor).await?;
-    Ok(candidates.into_iter().zip(outcomes).filter_map(|(taken, outcome)| outcome.is_ok().then_some(taken)).collect())
+    Ok(candidates
+        .into_iter()
+        .zip(outcomes)
+        .filter_map(|(taken, outcome)| outcome.is_ok().then_some(taken))
+        .collect())
 }
 
 /// Gives attempts back so that somebody else can adopt them. Those that are not the caller's any more stay as they

@@ -80,7 +80,10 @@ pub async fn allowed_containers(connection: &mut Conn, host: HostId) -> Result<V
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| AllowedContainer { id: row.container_id, name: row.container_name }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| AllowedContainer { id: row.container_id, name: row.container_name })
+        .collect())
 }
 
 /// Up to when each container's log was read by the last successful job of this key, by container name.

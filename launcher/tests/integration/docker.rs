@@ -12,14 +12,17 @@ use cyberbrain_launcher::{
 };
 use uuid::Uuid;
 
-pub const PROGRAMS: [&str; 9] = [
+pub const PROGRAMS: [&str; 12] = [
     "/bin/sh",
     "/bin/cat",
     "/bin/grep",
+    "/bin/ln",
     "/bin/ls",
     "/bin/sleep",
     "/bin/touch",
+    "/usr/bin/head",
     "/usr/bin/id",
+    "/usr/bin/mkfifo",
     "/usr/bin/tail",
     "/usr/bin/yes",
 ];

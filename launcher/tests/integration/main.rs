@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+mod agent;
 mod conformance;
 mod docker;
 mod docker_engine;

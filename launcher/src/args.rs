@@ -1,0 +1,131 @@
+//! The options of the role `launcher`.
+
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+
+use clap::{Args as ClapArgs, ValueEnum};
+use cyberbrain_common::config::{DatabaseArgs, DirectoryArgs, SupervisionArgs, TelemetryArgs};
+
+use crate::runtime::GpuInjection;
+
+/// Runs workers on this machine.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Args {
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    #[command(flatten)]
+    pub directories: DirectoryArgs,
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+    #[command(flatten)]
+    pub supervision: SupervisionArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub gpus: GpuArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Name of this host [default: the machine's host name]
+    #[arg(long, env = "CYBERBRAIN_HOST")]
+    pub host: Option<String>,
+    /// Label of this host, key=value; may be given several times
+    #[arg(long = "label", env = "CYBERBRAIN_LABELS", value_delimiter = ',')]
+    pub labels: Vec<Label>,
+    /// On SIGTERM stop this launcher's workers, instead of leaving them to a sibling or the next launcher
+    #[arg(long)]
+    pub stop_workers_on_exit: bool,
+}
+
+/// Which engine runs the workers.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct EngineArgs {
+    /// What runs the workers
+    #[arg(long, env = "CYBERBRAIN_RUNTIME", value_enum, default_value = "auto")]
+    pub runtime: RuntimeChoice,
+    /// Address of the container engine [default: the usual socket]
+    #[arg(long, env = "DOCKER_HOST")]
+    pub docker_host: Option<String>,
+    /// How the engine gives GPUs to containers: device-requests, cdi or env
+    #[arg(long, env = "CYBERBRAIN_GPU_INJECTION", default_value = "device-requests")]
+    pub gpu_injection: GpuInjection,
+    /// Don't try out mounts and network at the start
+    #[arg(long, env = "CYBERBRAIN_SKIP_PREFLIGHT")]
+    pub skip_preflight: bool,
+    /// With --runtime simulated: how many hosts to play
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    pub hosts: u32,
+}
+
+/// Which GPUs there are.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct GpuArgs {
+    /// Simulated GPUs instead of real ones, <count>x<MiB>, e.g. 2x24576; per host with --runtime simulated
+    #[arg(long, visible_alias = "gpus", env = "CYBERBRAIN_FAKE_GPUS")]
+    pub fake_gpus: Option<String>,
+    /// Path of NVIDIA's management library [default: by its usual name]
+    #[arg(long, env = "CYBERBRAIN_NVML")]
+    pub nvml: Option<PathBuf>,
+}
+
+/// Bounds on what workers may use of this machine.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct LimitArgs {
+    /// Workers at once on this host
+    #[arg(long, env = "CYBERBRAIN_MAX_WORKERS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_workers: u32,
+    /// Output of one worker that is kept, in MiB
+    #[arg(long, env = "CYBERBRAIN_LOG_KEEP_MIB", default_value_t = 64)]
+    pub log_keep_mib: u32,
+    /// A worker that writes more output than this is stopped, in MiB
+    #[arg(long, env = "CYBERBRAIN_LOG_QUOTA_MIB", default_value_t = 256)]
+    pub log_quota_mib: u32,
+    /// What one log triage reads of one container, in MiB
+    #[arg(long, env = "CYBERBRAIN_STAGED_LOG_MIB", default_value_t = 32)]
+    pub staged_log_mib: u32,
+    /// Files of one worker that become artifacts
+    #[arg(long, env = "CYBERBRAIN_ARTIFACT_FILES", default_value_t = 1_000)]
+    pub artifact_files: u32,
+    /// Size of all artifacts of one worker, in MiB
+    #[arg(long, env = "CYBERBRAIN_ARTIFACT_MIB", default_value_t = 10_240)]
+    pub artifact_mib: u32,
+}
+
+/// What runs the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeChoice {
+    /// Docker where an engine answers, else processes.
+    Auto,
+    /// A Docker engine.
+    Docker,
+    /// Child processes, without isolation; the built-in worker only.
+    Process,
+    /// Nothing runs: for tests and load.
+    Simulated,
+}
+
+/// `key=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    key: String,
+    value: String,
+}
+
+impl FromStr for Label {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok(Self { key: key.trim().to_owned(), value: value.trim().to_owned() })
+            }
+            Some(_) | None => Err(format!("{text:?} is no label: write key=value")),
+        }
+    }
+}
+
+impl Args {
+    /// The labels; a later one replaces an earlier one of the same key.
+    #[must_use]
+    pub fn label_map(&self) -> BTreeMap<String, String> {
+        self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect()
+    }
+}

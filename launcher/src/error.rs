@@ -1,0 +1,45 @@
+//! Why a launcher can't start, or has to end.
+
+use std::{io, path::PathBuf};
+
+use cyberbrain_common::{
+    db::{self, hosts::RegisterError},
+    telemetry,
+};
+
+use crate::{gpu::SpecError, runtime};
+
+/// Why a launcher can't start, or has to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("logs or metrics can't be set up")]
+    Telemetry(#[from] telemetry::Error),
+    #[error("the database can't be used; check DATABASE_URL and whether it has been migrated")]
+    Database(#[from] db::Error),
+    #[error("this host is not registered")]
+    Register(#[from] RegisterError),
+    #[error(
+        "the container engine can't be used; start it, check its address (DOCKER_HOST) and the rights of this user on its socket, or choose --runtime process"
+    )]
+    Engine(#[from] runtime::Error),
+    #[error("--fake-gpus can't be understood")]
+    Gpus(#[from] SpecError),
+    #[error("{} can't be used; choose other directories with --data-dir and --logs", path.display())]
+    Directory {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{given:?} is no name for a host: use letters, digits, '.', '_' and '-', 63 at most, and set CYBERBRAIN_HOST"
+    )]
+    HostName { given: String },
+    #[error("{}: no mount of this container holds it, so the engine's host can't share it with workers; mount it at the same place or set --logs", path.display())]
+    NotShared { path: PathBuf },
+    #[error("the ready file can't be written")]
+    Announce(#[source] io::Error),
+    #[error("a thread can't be started")]
+    Thread(#[source] io::Error),
+    #[error("this launcher was ended from outside: its row says so. Start it again to register anew")]
+    Ended,
+}

@@ -1,0 +1,243 @@
+//! Stages what one worker is given: files under `in/`, read-only for it (contract: `core::staging`).
+//!
+//! Guarantees: a worker gets the logs of allow-listed containers of its own host and nothing else of anybody's; what is
+//! read is bounded; how far logs were read is written down beside `in/`, so that whoever stores the success (which may
+//! be another launcher) moves the cursors on. Staging again is harmless.
+
+mod logs;
+mod uploads;
+
+use std::{
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use cyberbrain_common::db::{
+    self,
+    staging::{self as rows, Cursor},
+    supervision::Assignment,
+};
+use cyberbrain_core::staging::{
+    GPU_FILE, GpuWindow, INVENTORY_FILE, Inventory, JOB_FILE, JobInput, PREVIOUS_FILE, Window,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::{agent::Agent, layout::AttemptDir, runtime};
+
+/// All of one attempt's staging.
+const STAGE_LIMIT: Duration = Duration::from_secs(600);
+/// How far back GPU samples are staged unless the job's parameter `window_hours` says otherwise.
+const GPU_WINDOW_HOURS: f64 = 24.0;
+const GPU_WINDOW_HOURS_MAX: f64 = 24.0 * 31.0;
+
+/// Why inputs could not be staged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{} can't be written", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("what to stage can't be read from the database")]
+    Db(#[from] db::Error),
+    #[error("the engine can't be asked for containers or their logs")]
+    Engine(#[from] runtime::Error),
+    #[error("the upload {name} is not on this host")]
+    UploadMissing { name: String },
+    #[error("a staged file can't be put into JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("staging took longer than {} s", STAGE_LIMIT.as_secs())]
+    TooSlow,
+}
+
+/// What was staged, as far as the container's plan has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Staged {
+    /// Whether there are uploads to mount.
+    pub uploads: bool,
+}
+
+/// What the launcher keeps for itself beside the staged files.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Notes {
+    cursors: Vec<Read>,
+}
+
+/// How far one container's log was read.
+#[derive(Debug, Serialize, Deserialize)]
+struct Read {
+    container: String,
+    until: DateTime<Utc>,
+}
+
+/// What a job reads beside its `job.json`, by its key. Custom jobs read nothing of the installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Logs,
+    GpuSamples,
+    Inventory,
+    Nothing,
+}
+
+impl Needs {
+    fn of(task_key: &str) -> Self {
+        match task_key {
+            "log_triage" => Self::Logs,
+            "gpu_report" => Self::GpuSamples,
+            "service_map" => Self::Inventory,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Stages everything for one attempt.
+pub(crate) async fn stage(agent: &Arc<Agent>, job: &Assignment, dir: &AttemptDir) -> Result<Staged, Error> {
+    match timeout(STAGE_LIMIT, stage_all(agent, job, dir)).await {
+        Ok(staged) => staged,
+        Err(_) => Err(Error::TooSlow),
+    }
+}
+
+async fn stage_all(agent: &Arc<Agent>, job: &Assignment, dir: &AttemptDir) -> Result<Staged, Error> {
+    prepare(agent, dir).await?;
+    let uploads = uploads::stage(&agent.layout.uploads, job, dir).await?;
+    let mut notes = Notes::default();
+    let window = match Needs::of(&job.task_key) {
+        Needs::Nothing => None,
+        Needs::Logs => {
+            let staged = logs::stage(agent, job, dir).await?;
+            notes.cursors = staged.read;
+            stage_previous(agent, job, dir).await?;
+            staged.window
+        }
+        Needs::GpuSamples => Some(stage_gpus(agent, job, dir).await?),
+        Needs::Inventory => {
+            let containers = agent.runtime.inventory().await?;
+            let inventory = Inventory { taken_at: Utc::now(), host: agent.host_name.clone(), containers };
+            put_json(&dir.input().join(INVENTORY_FILE), &inventory).await?;
+            None
+        }
+    };
+    let input = JobInput {
+        run_id: job.run,
+        run_job_id: job.run_job,
+        attempt: job.number,
+        task_key: job.task_key.clone(),
+        host: agent.host_name.clone(),
+        directive: job.directive.clone(),
+        params: &job.params,
+        window,
+        gpus: job.gpus.clone(),
+        inputs: job.inputs.iter().map(uploads::file_name).collect(),
+    };
+    put_json(&dir.input().join(JOB_FILE), &input).await?;
+    put_json(&dir.staged(), &notes).await?;
+    Ok(Staged { uploads })
+}
+
+async fn prepare(agent: &Arc<Agent>, dir: &AttemptDir) -> Result<(), Error> {
+    let (layout, dir) = (agent.layout.clone(), dir.clone());
+    let root = dir.root().to_owned();
+    let made = tokio::task::spawn_blocking(move || {
+        match std::fs::remove_dir_all(dir.input()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        layout.prepare(&dir)
+    });
+    let made = made.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    made.map_err(|source| Error::Write { path: root, source })
+}
+
+/// The last success of this job on this host, if there was one.
+async fn stage_previous(agent: &Agent, job: &Assignment, dir: &AttemptDir) -> Result<(), Error> {
+    let mut connection = agent.pool.acquire().await.map_err(db::Error::from)?;
+    match rows::previous_result(&mut connection, &job.task_key, agent.host).await {
+        Ok(Some(previous)) => put_json(&dir.input().join(PREVIOUS_FILE), &previous).await,
+        Ok(None) => Ok(()),
+        // An older release's result: the job compares with nothing.
+        Err(error @ db::Error::Malformed { .. }) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the previous result is not staged");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn stage_gpus(agent: &Agent, job: &Assignment, dir: &AttemptDir) -> Result<Window, Error> {
+    let hours =
+        job.params.get("window_hours").and_then(serde_json::Value::as_f64).unwrap_or(GPU_WINDOW_HOURS);
+    let hours =
+        if hours.is_finite() && hours > 0.0 { hours.min(GPU_WINDOW_HOURS_MAX) } else { GPU_WINDOW_HOURS };
+    let length = TimeDelta::milliseconds((hours * 3_600_000.0) as i64);
+    let mut connection = agent.pool.acquire().await.map_err(db::Error::from)?;
+    let window = rows::window_until_now(&mut connection, length).await?;
+    let gpus = rows::gpu_histories(&mut connection, window).await?;
+    put_json(&dir.input().join(GPU_FILE), &GpuWindow { window, gpus }).await?;
+    Ok(window)
+}
+
+/// How far the logs that this attempt was given had been read.
+pub(crate) async fn cursors(dir: &AttemptDir) -> Vec<Cursor> {
+    let notes = match tokio::fs::read(dir.staged()).await {
+        Ok(bytes) => serde_json::from_slice::<Notes>(&bytes).map_err(io::Error::from),
+        Err(error) => Err(error),
+    };
+    match notes {
+        Ok(notes) => notes
+            .cursors
+            .into_iter()
+            .map(|read| Cursor { container_name: read.container, until: read.until })
+            .collect(),
+        Err(error) => {
+            // The next collection reads the same lines again.
+            tracing::warn!(error = &error as &dyn std::error::Error, "how far logs were read is not known");
+            Vec::new()
+        }
+    }
+}
+
+/// Removes what was staged: copies of other people's logs should not outlive their use.
+pub(crate) async fn clear(dir: &AttemptDir) {
+    for path in [dir.input(), dir.uploads()] {
+        match tokio::fs::remove_dir_all(&path).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), error = &error as &dyn std::error::Error, "staged files could not be removed");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+/// Writes a file that the worker can read, whatever our umask is.
+async fn put_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    let bytes = serde_json::to_vec(value)?;
+    let written = async {
+        tokio::fs::write(path, bytes).await?;
+        tokio::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).await
+    };
+    written.await.map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn cursors_survive_their_launcher() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = AttemptDir::at(root.path(), "a");
+        std::fs::create_dir_all(dir.root()).unwrap();
+        assert!(cursors(&dir).await.is_empty());
+        let until = DateTime::from_timestamp(1_700_000_000, 123_456_789).unwrap();
+        let notes = Notes { cursors: vec![Read { container: "web".into(), until }] };
+        put_json(&dir.staged(), &notes).await.unwrap();
+        assert_eq!(cursors(&dir).await, [Cursor { container_name: "web".into(), until }]);
+    }
+}

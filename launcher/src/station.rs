@@ -1,0 +1,111 @@
+//! `Station`: one host to be played, with its engine and its GPUs; and how the options choose them.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    args::{Args, RuntimeChoice},
+    error::Error,
+    gpu::{ProbeChoice, SimulatedGpus},
+    image::running_executable,
+    runtime::{
+        DockerOptions, DockerRuntime, GpuInjection, ProcessRuntime, Program, SimulatedOptions,
+        SimulatedRuntime, WorkerRuntime,
+    },
+};
+
+/// One host to be played.
+#[derive(Debug)]
+pub struct Station {
+    /// Unique label of the host.
+    pub name: String,
+    pub runtime: Arc<dyn WorkerRuntime>,
+    pub gpus: ProbeChoice,
+    /// What the built-in worker image is made of.
+    pub executable: PathBuf,
+}
+
+/// Makes what the options ask for.
+pub(crate) async fn choose(args: &Args) -> Result<Vec<Station>, Error> {
+    let name = host_name(args)?;
+    match args.engine.runtime {
+        RuntimeChoice::Simulated => simulated(args, &name),
+        RuntimeChoice::Docker => Ok(vec![docker(args, name).await?]),
+        RuntimeChoice::Process => Ok(vec![process(args, name).await?]),
+        RuntimeChoice::Auto => match docker(args, name.clone()).await {
+            Ok(station) => Ok(vec![station]),
+            Err(error @ Error::Engine(_)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "NO CONTAINER ENGINE ANSWERS: workers run as plain child processes, without isolation or limits, and only the built-in worker can run"
+                );
+                Ok(vec![process(args, name).await?])
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+async fn docker(args: &Args, name: String) -> Result<Station, Error> {
+    let gpus = probe(args, &name)?;
+    let gpu_injection = match gpus {
+        ProbeChoice::Simulated(_) => GpuInjection::Simulated,
+        ProbeChoice::Nvml { .. } | ProbeChoice::None => args.engine.gpu_injection,
+    };
+    let options = DockerOptions { host: args.engine.docker_host.clone(), gpu_injection };
+    let runtime = Arc::new(DockerRuntime::connect(&options).await?);
+    Ok(Station { name, runtime, gpus, executable: running_executable() })
+}
+
+async fn process(args: &Args, name: String) -> Result<Station, Error> {
+    let state = args.directories.data_dir.join("engines");
+    let runtime = Arc::new(ProcessRuntime::connect(Program::builtin(), &state).await?);
+    Ok(Station { gpus: probe(args, &name)?, name, runtime, executable: running_executable() })
+}
+
+fn simulated(args: &Args, name: &str) -> Result<Vec<Station>, Error> {
+    (1..=args.engine.hosts)
+        .map(|number| {
+            let name =
+                if args.engine.hosts == 1 { name.to_owned() } else { format!("{name}-sim-{number:04}") };
+            let gpus = match &args.gpus.fake_gpus {
+                Some(spec) => ProbeChoice::Simulated(SimulatedGpus::parse(spec, &name)?),
+                None => ProbeChoice::None,
+            };
+            let runtime = Arc::new(SimulatedRuntime::new(SimulatedOptions::named(name.clone())));
+            Ok(Station { name, runtime, gpus, executable: running_executable() })
+        })
+        .collect()
+}
+
+fn probe(args: &Args, host: &str) -> Result<ProbeChoice, Error> {
+    Ok(match &args.gpus.fake_gpus {
+        Some(spec) => ProbeChoice::Simulated(SimulatedGpus::parse(spec, host)?),
+        None => ProbeChoice::Nvml { library: args.gpus.nvml.clone() },
+    })
+}
+
+/// The option, else what the machine calls itself, in the characters that a host name may have.
+fn host_name(args: &Args) -> Result<String, Error> {
+    let fits = |name: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed)
+    };
+    match &args.host {
+        Some(given) if fits(given) => Ok(given.clone()),
+        Some(given) => Err(Error::HostName { given: given.clone() }),
+        None => {
+            let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            if fits(&own) { Ok(own) } else { Err(Error::HostName { given: own }) }
+        }
+    }
+}
+
+impl Station {
+    /// The GPUs, if they are simulated.
+    pub(crate) fn simulated_gpus(&self) -> Option<SimulatedGpus> {
+        match &self.gpus {
+            ProbeChoice::Simulated(gpus) => Some(gpus.clone()),
+            ProbeChoice::Nvml { .. } | ProbeChoice::None => None,
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! A database, an engine, and launchers that can be killed.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use clap::Parser;
+use cyberbrain_common::{
+    db::{
+        Pool, instance,
+        supervision::attempts_of_host,
+        transition::{Facts, Place, PlaceKind, Step, transition},
+    },
+    ids::fresh,
+    queue::{self, LaunchTask},
+};
+use cyberbrain_core::{
+    audit::Actor,
+    ids::{AttemptId, Fence, HostId, InstanceId, LauncherId, RunId, RunJobId},
+    lifecycle::{AttemptState, Event},
+    spec::{GpuRequest, ImageRef, JobSpec, Network, OnHostLost, Resources, RetryPolicy, Timeouts},
+};
+use cyberbrain_launcher::{
+    Args, Error, Station,
+    gpu::ProbeChoice,
+    runtime::{DockerRuntime, WorkerRuntime},
+};
+use cyberbrain_testkit::{TestDb, wait_for};
+use sqlx::Connection;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::docker::{self, TestImage};
+
+const SCHEDULER: Actor = Actor::System("scheduler");
+/// Long enough for a loaded machine, short enough for a person.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// Everything around the launchers of one test.
+pub struct World {
+    pub engine: DockerRuntime,
+    pub pool: Pool,
+    pub data: TempDir,
+    pub run: RunId,
+    pub instance: InstanceId,
+    _image: Arc<TestImage>,
+    // Last: its connections are cut then.
+    pub db: TestDb,
+}
+
+/// A launcher on threads of its own.
+pub struct Launcher {
+    pub id: LauncherId,
+    runtime: Option<tokio::runtime::Runtime>,
+    served: Option<tokio::task::JoinHandle<Result<(), Error>>>,
+    shutdown: CancellationToken,
+}
+
+impl World {
+    pub async fn new() -> Option<Self> {
+        let engine = docker::engine().await?;
+        let db = TestDb::new().await?;
+        let image = docker::shell_image(&engine).await;
+        let pool = db.pool();
+        let mut connection = db.connect().await;
+        let instance = instance::read(&mut connection).await.unwrap().id;
+        sqlx::query(
+            "insert into worker_image_allowlist (id, name, tag, pin) values (gen_random_uuid(), 'shell', 'test', $1)",
+        )
+        .bind(image.id.as_str())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        let run = fresh();
+        sqlx::query(
+            "insert into runs (id, directive_type, directive_name, directive_version, directive_snapshot, requested_by)
+             values ($1, 'D4', 'Custom', 1, '{\"text\": \"do it\"}', 'test')",
+        )
+        .bind(RunId::uuid(run))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        let data = tempfile::tempdir().unwrap();
+        Some(Self { engine, pool, data, run, instance, _image: image, db })
+    }
+
+    /// Starts a launcher and waits until it takes work.
+    pub async fn launcher(&self, options: &[&str]) -> Launcher {
+        let before = self.launchers().await;
+        let mut launcher = self.start(options);
+        let id = wait_for("the launcher to register", PATIENCE, async || {
+            self.launchers().await.into_iter().find(|id| !before.contains(id))
+        })
+        .await;
+        wait_for("the host to be reconciled", PATIENCE, async || {
+            let reconciled: bool =
+                sqlx::query_scalar("select bool_and(reconciled_at is not null) from hosts")
+                    .fetch_one(&self.pool)
+                    .await
+                    .unwrap();
+            reconciled.then_some(())
+        })
+        .await;
+        launcher.id = id;
+        launcher
+    }
+
+    fn start(&self, options: &[&str]) -> Launcher {
+        let data = self.data.path().to_str().unwrap().to_owned();
+        let own = ["launcher", "--database-url", &self.db.url, "--data-dir", &data, "--host", "testhost"];
+        let args = Cli::parse_from(own.iter().chain(options)).args;
+        let station = Station {
+            name: "testhost".into(),
+            runtime: Arc::new(self.engine.clone()) as Arc<dyn WorkerRuntime>,
+            gpus: ProbeChoice::None,
+            executable: PathBuf::from("/bin/sleep"),
+        };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        let served =
+            runtime.spawn(async move { cyberbrain_launcher::serve(&args, vec![station], None, token).await });
+        Launcher { id: uuid::Uuid::nil().into(), runtime: Some(runtime), served: Some(served), shutdown }
+    }
+
+    async fn launchers(&self) -> Vec<LauncherId> {
+        let ids: Vec<uuid::Uuid> =
+            sqlx::query_scalar("select id from launchers").fetch_all(&self.pool).await.unwrap();
+        ids.into_iter().map(Into::into).collect()
+    }
+
+    pub async fn host(&self) -> HostId {
+        let id: uuid::Uuid = sqlx::query_scalar("select id from hosts").fetch_one(&self.pool).await.unwrap();
+        id.into()
+    }
+
+    /// A RunJob that runs this shell script.
+    pub async fn script(&self, script: &str) -> RunJobId {
+        self.job(JobSpec { command: vec!["/bin/sh".into(), "-c".into(), script.into()], ..spec() }).await
+    }
+
+    pub async fn job(&self, spec: JobSpec) -> RunJobId {
+        let job: RunJobId = fresh();
+        sqlx::query(
+            "insert into run_jobs (id, run_id, ordinal, task_key, name, spec, params, submitter, shape, admitted, deadline_at)
+             values ($1, $2, (select count(*) from run_jobs), $3, 'job', $4, '{\"depth\": 3}', 'test', 'shape', true,
+                 now() + interval '1 day')",
+        )
+        .bind(job.uuid())
+        .bind(self.run.uuid())
+        .bind(&spec.task_key)
+        .bind(serde_json::to_value(&spec).unwrap())
+        .execute(&self.pool)
+        .await
+        .unwrap();
+        job
+    }
+
+    /// Gives the RunJob a place on the only host, as the scheduler does.
+    pub async fn offer(&self, job: RunJobId) -> AttemptId {
+        let host = self.host().await;
+        let attempt = fresh();
+        let place =
+            Place { attempt, host, kind: PlaceKind::Cpu, gpus: Vec::new(), reason: "the only host".into() };
+        let step =
+            Step { facts: Facts { place: Some(place), ..Facts::default() }, ..Step::new(job, Event::Offer) };
+        let mut connection = self.pool.acquire().await.unwrap();
+        let mut tx = connection.begin().await.unwrap();
+        transition(&mut tx, step, &SCHEDULER).await.unwrap();
+        queue::push(&mut tx, &[LaunchTask { host, attempt }]).await.unwrap();
+        tx.commit().await.unwrap();
+        attempt
+    }
+
+    pub async fn offered(&self, script: &str) -> (RunJobId, AttemptId) {
+        let job = self.script(script).await;
+        (job, self.offer(job).await)
+    }
+
+    pub async fn step(&self, job: RunJobId, event: Event) {
+        let mut connection = self.pool.acquire().await.unwrap();
+        let mut tx = connection.begin().await.unwrap();
+        transition(&mut tx, Step::new(job, event), &SCHEDULER).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// A launcher that was registered and never was.
+    pub async fn launchers_of_nobody(&self) -> LauncherId {
+        let id: LauncherId = fresh();
+        sqlx::query("insert into launchers (id, host_id, pid, version) values ($1, $2, 1, 'test')")
+            .bind(id.uuid())
+            .bind(self.host().await.uuid())
+            .execute(&self.pool)
+            .await
+            .unwrap();
+        id
+    }
+
+    pub async fn step_as(&self, job: RunJobId, event: Event, launcher: LauncherId) {
+        let facts = Facts { launcher: Some(launcher), ..Facts::default() };
+        let mut connection = self.pool.acquire().await.unwrap();
+        let mut tx = connection.begin().await.unwrap();
+        transition(&mut tx, Step { facts, ..Step::new(job, event) }, &SCHEDULER).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub async fn row(&self, attempt: AttemptId) -> Row {
+        sqlx::query_as(
+            "select a.state, a.fence, a.launcher_id, a.exit_code, a.failure, a.failure_detail, a.container_id,
+                 a.stop_reason, a.released_at is not null as released, j.status, j.result, j.progress,
+                 j.failure as job_failure
+             from attempts a join run_jobs j on j.id = a.run_job_id where a.id = $1",
+        )
+        .bind(attempt.uuid())
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    pub async fn until_state(&self, attempt: AttemptId, state: AttemptState) -> Row {
+        wait_for(&format!("attempt to be {state}"), PATIENCE, async || {
+            let row = self.row(attempt).await;
+            (row.state == state.as_str()).then_some(row)
+        })
+        .await
+    }
+
+    /// Until it has ended and given its place back.
+    pub async fn until_released(&self, attempt: AttemptId) -> Row {
+        wait_for("the attempt to be released", PATIENCE, async || {
+            let row = self.row(attempt).await;
+            row.released.then_some(row)
+        })
+        .await
+    }
+
+    /// What the scheduler does about a launcher that fell silent.
+    pub async fn declare_silent(&self, launcher: LauncherId) {
+        let mut connection = self.pool.acquire().await.unwrap();
+        sqlx::query("update launchers set state = 'silent' where id = $1")
+            .bind(launcher.uuid())
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        let held: Vec<(uuid::Uuid, i32)> = sqlx::query_as(
+            "select run_job_id, fence from attempts where launcher_id = $1 and state not in ('done', 'lost', 'offered')",
+        )
+        .bind(launcher.uuid())
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+        drop(connection);
+        for (job, fence) in held {
+            self.step(job.into(), Event::Orphan { fence: Fence(fence) }).await;
+        }
+    }
+
+    /// Audit operations of a RunJob, in order.
+    pub async fn audit(&self, job: RunJobId) -> Vec<String> {
+        sqlx::query_scalar("select operation from worker_audit where run_job_id = $1 order by at, id")
+            .bind(job.uuid())
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Nothing of this installation is on the engine, and nothing holds a place.
+    pub async fn assert_clean(&self) {
+        let listed = self.engine.list_ours(self.instance).await.unwrap();
+        assert!(listed.is_empty(), "left on the engine: {listed:?}");
+        let mut connection = self.pool.acquire().await.unwrap();
+        let held = attempts_of_host(&mut connection, self.host().await, &[]).await.unwrap();
+        assert!(held.is_empty(), "still hold their places: {held:?}");
+        let (cpu, memory, open): (i32, i32, i32) =
+            sqlx::query_as("select reserved_cpu_millis, reserved_memory_mib, open_attempts from hosts")
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+        assert_eq!((cpu, memory, open), (0, 0, 0), "the host's ledger");
+    }
+
+    pub fn attempt_dir(&self, job: RunJobId, attempt: AttemptId) -> PathBuf {
+        let logs = self.data.path().join("logs/runs");
+        logs.join(self.run.to_string()).join(job.to_string()).join(attempt.to_string())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A test that failed half-way leaves containers; their image could not be removed then.
+        let (engine, instance) = (self.engine.clone(), self.instance);
+        let clearing = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                for container in engine.list_ours(instance).await.unwrap_or_default() {
+                    let _ = engine.kill(&container.name).await;
+                    let _ = engine.wait(&container.name).await;
+                    let _ = engine.remove(&container.name).await;
+                }
+            });
+        });
+        let _ = clearing.join();
+    }
+}
+
+impl Launcher {
+    /// As SIGKILL does: nothing of it runs any more, and it says no farewell.
+    pub fn kill(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// As SIGTERM does; waits for its end.
+    pub async fn stop(mut self) -> Result<(), Error> {
+        self.shutdown.cancel();
+        let ended = self.served.take().unwrap().await.unwrap();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        ended
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// An attempt with its RunJob.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Row {
+    pub state: String,
+    pub fence: i32,
+    pub launcher_id: Option<uuid::Uuid>,
+    pub exit_code: Option<i32>,
+    pub failure: Option<String>,
+    pub failure_detail: Option<String>,
+    pub container_id: Option<String>,
+    pub stop_reason: Option<String>,
+    pub released: bool,
+    pub status: String,
+    pub result: Option<serde_json::Value>,
+    pub progress: Option<serde_json::Value>,
+    pub job_failure: Option<String>,
+}
+
+pub fn spec() -> JobSpec {
+    JobSpec {
+        task_key: "custom_job".into(),
+        image: ImageRef { name: "shell".into(), tag: "test".into() },
+        command: Vec::new(),
+        env: BTreeMap::new(),
+        resources: Resources { cpu_millis: 100, memory_mib: 32, shm_mib: 8, pids: 32 },
+        gpu: GpuRequest::none(),
+        timeouts: Timeouts { stop_grace_seconds: 2, ..Timeouts::default() },
+        retry: RetryPolicy { max_attempts: 1, max_infra_failures: 0, backoff_seconds: 1 },
+        network: Network::None,
+        on_host_lost: OnHostLost::Replace,
+        host: None,
+    }
+}
+
+/// Leaves a result that is taken.
+pub const GOOD: &str = r#"printf '{"kind":"custom","values":{"answer":42}}' > /logs/result.json"#;

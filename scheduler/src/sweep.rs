@@ -14,7 +14,7 @@ use crate::{
 /// Rows per transaction.
 const PAGE: u32 = 200;
 /// Transactions per sweep.
-const PAGES: u32 = 50;
+const PAGES: u32 = 100;
 
 /// A query for what is to be moved, and how.
 pub(crate) trait Sweep: Sync {
@@ -62,7 +62,11 @@ pub(crate) async fn sweep<S: Sweep>(pool: &Pool, query: &S) -> Result<Swept, Err
         let moves: Vec<Move> = rows.iter().filter_map(|row| query.to_move(row)).collect();
         let outcome = match moves::apply(&mut tx, &moves).await {
             Ok(outcomes) => tx.commit().await.map(|()| outcomes).map_err(Error::from),
-            Err(error) => Err(error),
+            Err(error) => {
+                // Now, not some time after the drop: the next page skips what is still locked.
+                tx.rollback().await?;
+                Err(error)
+            }
         };
         match outcome {
             Ok(outcomes) => {
@@ -73,14 +77,13 @@ pub(crate) async fn sweep<S: Sweep>(pool: &Pool, query: &S) -> Result<Swept, Err
                     break;
                 }
                 after = Some(S::position(last));
-                limit = PAGE;
+                limit = limit.saturating_mul(2).min(PAGE);
             }
             Err(failure @ Error::Unreachable(_)) => return Err(failure),
             Err(failure) if rows.len() == 1 => {
                 error!(sweep = S::NAME, row = ?last, error = told(&failure), "one row can't be moved, passing it over");
                 swept.failed += 1;
                 after = Some(S::position(last));
-                limit = PAGE;
             }
             Err(_) => limit = u32::try_from(rows.len() / 2).unwrap_or(1).max(1),
         }

@@ -126,15 +126,18 @@ pub async fn mark_launchers(
     Ok(marked.into_iter().map(Into::into).collect())
 }
 
-/// Notes that these launchers, silent for good and without attempts, are gone. Returns how many.
+/// Notes that these launchers, silent for good and without attempts, are gone: those on whose host another one is
+/// live. Where none is, they may all come back together. Returns how many.
 ///
 /// # Errors
 /// A database error.
 pub async fn retire_launchers(connection: &mut Conn, launchers: &[LauncherId]) -> Result<u64, Error> {
     let ids: Vec<Uuid> = launchers.iter().map(|id| id.uuid()).collect();
     let done = sqlx::query!(
-        "update launchers l set state = 'ended' where l.id = any($1) and l.state = 'silent' and not exists (
-             select 1 from attempts a where a.launcher_id = l.id and a.state not in ('done', 'lost'))",
+        "update launchers l set state = 'ended' where l.id = any($1) and l.state = 'silent'
+             and exists (select 1 from launchers s where s.host_id = l.host_id and s.state = 'live')
+             and not exists (
+                 select 1 from attempts a where a.launcher_id = l.id and a.state not in ('done', 'lost'))",
         &ids,
     )
     .execute(connection)

@@ -37,7 +37,9 @@ mod tests {
 
     #[test]
     fn quotas_by_priority_then_evenly() {
-        let cases: [(&[(i16, u64)], u32, &[u32]); 8] = [
+        /// Priorities and sizes, the budget, and what each gets.
+        type Case = (&'static [(i16, u64)], u32, &'static [u32]);
+        let cases: [Case; 8] = [
             (&[], 10, &[]),
             (&[(0, 3)], 10, &[3]),
             (&[(0, 100)], 10, &[10]),

@@ -1,0 +1,197 @@
+//! Closing a Run: promise 1's last step.
+
+use std::{sync::Arc, time::Instant};
+
+use cyberbrain_common::{
+    db::transition::{Facts, Step, transition},
+    queue::{self, Queue},
+};
+use cyberbrain_core::{
+    lifecycle::{Event, FailureKind, Outcome, RunStatus},
+    outcome::{CustomResult, CustomValue, JobResult},
+    report::{Ending, Headline, RunReport},
+};
+use cyberbrain_scheduler::{CloseScan, Closing, close};
+use serde_json::json;
+use tokio::sync::Barrier;
+
+use crate::world::{LAUNCHER, World};
+
+#[tokio::test]
+async fn a_finished_run_gets_its_status_tokens_report_and_audit_row_once() {
+    let Some(world) = World::new().await else { return };
+    let host = world.host("alpha", &[24_576]).await;
+    let run = world
+        .launch(json!({ "directive": "D2", "tags": ["nightly"], "run_jobs": [
+            { "job": "gpu_report", "name": "on a card", "gpu": { "policy": "require", "min_vram_mib": 4000 } },
+            { "job": "gpu_report", "name": "broken" },
+        ] }))
+        .await;
+    world.admit(run).await;
+    assert_eq!(world.tick().run_once().await.unwrap().placed, 2);
+    assert_eq!(close(&world.pool, run).await.unwrap(), Closing::StillOpen);
+
+    let taken = host.accept(10).await;
+    host.start(&taken).await;
+    let jobs = world.run_jobs(run).await;
+    let of = |name: &str| {
+        let job = jobs.iter().find(|job| job.name == name).unwrap();
+        *taken.iter().find(|taken| taken.run_job == job.id).unwrap()
+    };
+    let (good, bad) = (of("on a card"), of("broken"));
+    let mut tx = world.pool.begin().await.unwrap();
+    let values = [("loss".to_owned(), CustomValue::Number(0.5))];
+    let result = JobResult::Custom(CustomResult { values: values.into_iter().collect() });
+    let facts = Facts { result: Some(result), ..Facts::default() };
+    let event = Event::Finish { fence: good.fence, outcome: Outcome::Success };
+    transition(&mut tx, Step { run_job: good.run_job, event, facts }, &LAUNCHER).await.unwrap();
+    let facts = Facts { detail: Some("the worker ended with exit code 3".into()), ..Facts::default() };
+    let event = Event::Finish { fence: bad.fence, outcome: Outcome::Failed(FailureKind::NonzeroExit) };
+    transition(&mut tx, Step { run_job: bad.run_job, event, facts }, &LAUNCHER).await.unwrap();
+    tx.commit().await.unwrap();
+    sqlx::query("update run_jobs set prompt_tokens = 100, completion_tokens = 7 where run_id = $1")
+        .bind(run.uuid())
+        .execute(&world.pool)
+        .await
+        .unwrap();
+
+    assert_eq!(close(&world.pool, run).await.unwrap(), Closing::Closed(RunStatus::Failed));
+    assert_eq!(close(&world.pool, run).await.unwrap(), Closing::NotNeeded);
+    let report: serde_json::Value = world.scalar("select report from runs where id = $1", run.uuid()).await;
+    let report: RunReport = serde_json::from_value(report).unwrap();
+    assert_eq!((report.status, report.ending), (RunStatus::Failed, Ending::PartlyFailed));
+    assert_eq!((report.tokens.prompt, report.tokens.completion, report.tokens.total()), (200, 14, 214));
+    assert!(
+        report.created_at <= report.started_at.unwrap() && report.started_at.unwrap() <= report.finished_at
+    );
+    let [card, broken] = &report.jobs[..] else { panic!("two jobs: {report:?}") };
+    assert!(matches!(card.headline, Some(Headline::Custom { values: 1, .. })), "{card:?}");
+    let place = serde_json::to_value(&card.place).unwrap();
+    assert_eq!(place, json!({ "kind": "gpu", "gpus": [{ "uuid": "GPU-alpha-0", "reserved_mib": 4000 }] }));
+    assert_eq!(broken.failure.as_ref().unwrap().reason, FailureKind::NonzeroExit);
+    let text: String = world.scalar("select report_markdown from runs where id = $1", run.uuid()).await;
+    assert!(text.starts_with("# GPU report: 1 of 2 jobs failed"), "{text}");
+    assert!(text.contains("failed, nonzero_exit: the worker ended with exit code 3"), "{text}");
+    let rows: i64 = world
+        .scalar(
+            "select count(*) from worker_audit where run_id = $1 and run_job_id is null and operation = 'finish'",
+            run.uuid(),
+        )
+        .await;
+    assert_eq!(rows, 1);
+}
+
+#[tokio::test]
+async fn a_cancelled_run_that_never_started_has_a_report_too() {
+    let Some(world) = World::new().await else { return };
+    let run = world.launch_cpu(2).await;
+    let mut connection = world.pool.acquire().await.unwrap();
+    cyberbrain_common::cancel::cancel_run(&mut connection, run, &LAUNCHER).await.unwrap();
+    drop(connection);
+    assert_eq!(CloseScan::new(world.pool.clone()).run_once().await.unwrap(), 1);
+    assert_eq!(world.run_status(run).await, RunStatus::Cancelled);
+    let text: String = world.scalar("select report_markdown from runs where id = $1", run.uuid()).await;
+    assert!(text.contains(": cancelled") && text.contains("| Started | never |"), "{text}");
+}
+
+/// The write skew: each of the two transactions sees the other's RunJob as open, so neither asks for the close.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_last_two_run_jobs_of_a_run_finishing_at_once_still_close_it() {
+    const ROUNDS: usize = 1_000;
+    const AT_ONCE: usize = 8;
+    let Some(world) = World::new().await else { return };
+    let host = world.host("alpha", &[]).await;
+    for _ in 0..ROUNDS / AT_ONCE {
+        let launches = (0..AT_ONCE).map(async |_| {
+            let run = world.launch_cpu(2).await;
+            world.admit(run).await;
+        });
+        futures::future::join_all(launches).await;
+    }
+    let mut tick = world.tick();
+    while tick.run_once().await.unwrap().placed > 0 {}
+    let mut taken = Vec::new();
+    loop {
+        let some = host.accept(500).await;
+        if some.is_empty() {
+            break;
+        }
+        host.start(&some).await;
+        taken.extend(some);
+    }
+    assert_eq!(taken.len(), 2 * ROUNDS);
+    let mut of_run = std::collections::BTreeMap::<_, Vec<_>>::new();
+    let ids: Vec<(uuid::Uuid, uuid::Uuid)> =
+        sqlx::query_as("select id, run_id from run_jobs").fetch_all(&world.pool).await.unwrap();
+    let runs_of: std::collections::BTreeMap<_, _> = ids.into_iter().collect();
+    for taken in taken {
+        of_run.entry(runs_of[&taken.run_job.uuid()]).or_default().push(taken);
+    }
+
+    let started = Instant::now();
+    let mut scan = CloseScan::new(world.pool.clone());
+    let mut closed = 0;
+    let pairs: Vec<_> = of_run.into_values().collect();
+    for chunk in pairs.chunks(AT_ONCE) {
+        let mut rounds = tokio::task::JoinSet::new();
+        for pair in chunk {
+            let barrier = Arc::new(Barrier::new(2));
+            for taken in pair.clone() {
+                let (pool, barrier) = (world.pool.clone(), Arc::clone(&barrier));
+                rounds.spawn(async move {
+                    let mut tx = pool.begin().await.unwrap();
+                    let event = Event::Finish { fence: taken.fence, outcome: Outcome::Success };
+                    transition(&mut tx, Step::new(taken.run_job, event), &LAUNCHER).await.unwrap();
+                    // Both have written before one commits.
+                    barrier.wait().await;
+                    tx.commit().await.unwrap();
+                });
+            }
+        }
+        while let Some(done) = rounds.join_next().await {
+            done.unwrap();
+        }
+        closed += scan.run_once().await.unwrap();
+    }
+    let elapsed = started.elapsed();
+    let asked = queue::stats(&world.pool).await.unwrap();
+    let asked: u64 = asked.iter().filter(|stats| stats.queue == Queue::Runs).map(|stats| stats.depth).sum();
+    // Each launch pushed one admission.
+    let closes = asked - ROUNDS as u64;
+    assert!(
+        closes < ROUNDS as u64 / 10,
+        "the two never ran at once, so nothing was tested: {closes} closes pushed"
+    );
+    assert_eq!(closed, ROUNDS);
+    let unfinished =
+        world.count("select count(*) from runs where status <> 'success' or report is null").await;
+    assert_eq!(unfinished, 0);
+    let audited = world
+        .count("select count(*) from worker_audit where run_job_id is null and operation = 'finish'")
+        .await;
+    assert_eq!(audited, ROUNDS as i64, "closed once each");
+    eprintln!(
+        "last two at once: {ROUNDS} rounds, {closes} of them asked for the close themselves, {:.1} s",
+        elapsed.as_secs_f64()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_closers_of_one_run_close_it_once() {
+    let Some(world) = World::new().await else { return };
+    let host = world.host("alpha", &[]).await;
+    let run = world.launch_cpu(3).await;
+    world.admit(run).await;
+    world.tick().run_once().await.unwrap();
+    let taken = host.accept(10).await;
+    host.start(&taken).await;
+    host.finish(&taken, Outcome::Success).await;
+    let mut closers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let pool = world.pool.clone();
+        closers.spawn(async move { close(&pool, run).await.unwrap() });
+    }
+    let outcomes = closers.join_all().await;
+    let closed = outcomes.iter().filter(|outcome| **outcome == Closing::Closed(RunStatus::Success)).count();
+    assert_eq!(closed, 1, "{outcomes:?}");
+}

@@ -1,0 +1,12 @@
+//! Tests of the whole: the executable as users run it, and the house rules that no compiler checks.
+
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod crash;
+mod demo;
+mod deployment;
+mod house;
+mod scale;
+mod stages;
+mod support;
+mod up;

@@ -1,0 +1,8 @@
+//! The executable as users run it: one installation per test, in directories and on ports of its own.
+
+mod api;
+pub mod docker;
+mod installation;
+
+pub use api::Api;
+pub use installation::{Installation, binary, lives, signal};

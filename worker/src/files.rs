@@ -15,6 +15,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{arguments::Directories, error::Error};
 
+/// Halvings after which no list of a result has anything left.
+const MAX_ROUNDS: usize = 12;
 /// What ends a report that had to be cut.
 const CUT_MARK: &str = "\n\n*The report was cut here: it reached its size limit.*\n";
 
@@ -62,10 +64,23 @@ pub fn write_file(directories: &Directories, name: &str, content: &[u8]) -> Resu
     std::fs::write(&path, content).map_err(|source| Error::Output { path, source })
 }
 
-/// Whether a result's JSON is small enough to be stored.
-pub fn fits(result: &JobResult) -> Result<bool, Error> {
-    let text = serde_json::to_vec(result).map_err(Error::OutcomeForm)?;
-    Ok(text.len() as u64 <= MAX_RESULT_BYTES)
+/// Shortens a result until its JSON is small enough to be stored. Only very long names make that necessary;
+/// `shorten` leaves about half of what takes most room.
+pub fn fit(mut result: JobResult, mut shorten: impl FnMut(&mut JobResult)) -> Result<JobResult, Error> {
+    for _ in 0..MAX_ROUNDS {
+        let text = serde_json::to_vec(&result).map_err(Error::OutcomeForm)?;
+        if text.len() as u64 <= MAX_RESULT_BYTES {
+            break;
+        }
+        shorten(&mut result);
+    }
+    Ok(result)
+}
+
+/// Cuts a list and counts what was left out.
+pub fn shorten<T>(list: &mut Vec<T>, limit: usize, left_out: &mut u64) {
+    *left_out += list.len().saturating_sub(limit) as u64;
+    list.truncate(limit);
 }
 
 fn cut_report(mut report: String) -> String {

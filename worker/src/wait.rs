@@ -3,12 +3,16 @@
 //! A signal whose arrival is awaited no longer ends the process by itself; that is also how the self-test
 //! ignores one.
 
-use std::{io, thread, time::Duration};
+use std::{
+    io::{self, Write},
+    thread,
+    time::Duration,
+};
 
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::error::Error;
@@ -25,7 +29,7 @@ pub enum Waited {
 pub enum OnTerm {
     /// Ends the wait.
     End,
-    /// Nothing.
+    /// Nothing but a line on standard error.
     Ignore,
 }
 
@@ -47,7 +51,12 @@ pub fn tick_until_term(
                         return Ok(Waited::Terminated);
                     }
                 }
-                OnTerm::Ignore => tokio::time::sleep(pause).await,
+                OnTerm::Ignore => {
+                    let up = Instant::now() + pause;
+                    while timeout_at(up, term.recv()).await.is_ok() {
+                        let _ = writeln!(io::stderr(), "SIGTERM came and is ignored");
+                    }
+                }
             }
         }
     })

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use cyberbrain_core::{
-    outcome::LeaseOverlap,
+    ids::GpuUuid,
+    outcome::{LeaseOverlap, clean_text},
     staging::{GpuHistory, LeaseSpan, Window},
 };
 
@@ -28,45 +29,33 @@ pub fn held(leases: &[LeaseSpan], window: Window) -> Vec<Span> {
 
 /// Times in which the leases of a card added up to more than it has. There should be none.
 pub fn overlaps(gpu: &GpuHistory) -> Vec<LeaseOverlap> {
-    /// What comes first at the same instant: who hands over at that instant does not overlap.
-    #[derive(PartialEq, Eq, PartialOrd, Ord)]
-    enum Event {
-        Release,
-        Take,
-    }
-    let mut events: Vec<(DateTime<Utc>, Event, u64)> = Vec::new();
+    let mut changes: Vec<(DateTime<Utc>, i64)> = Vec::new();
     for lease in &gpu.leases {
-        if lease.to.is_some_and(|to| to <= lease.from) {
-            continue;
+        if lease.to.is_none_or(|to| lease.from < to) {
+            let mib = i64::from(lease.reserved_mib);
+            changes.push((lease.from, mib));
+            changes.extend(lease.to.map(|to| (to, -mib)));
         }
-        events.push((lease.from, Event::Take, lease.reserved_mib.into()));
-        events.extend(lease.to.map(|to| (to, Event::Release, lease.reserved_mib.into())));
     }
-    events.sort_unstable();
-    let total = u64::from(gpu.total_mib);
-    let mut reserved = 0;
+    changes.sort_unstable();
+    let total = i64::from(gpu.total_mib);
+    let mut sum = 0;
     let mut out: Vec<LeaseOverlap> = Vec::new();
     let mut open: Option<LeaseOverlap> = None;
-    let mut events = events.into_iter().peekable();
-    while let Some((at, event, mib)) = events.next() {
-        match event {
-            Event::Take => reserved += mib,
-            Event::Release => reserved -= mib,
-        }
-        if events.peek().is_some_and(|(next, _, _)| *next == at) {
+    let mut changes = changes.into_iter().peekable();
+    while let Some((at, change)) = changes.next() {
+        sum += change;
+        // What is handed over at an instant is no overlap: judged is what all changes of it leave.
+        if changes.peek().is_some_and(|(next, _)| *next == at) {
             continue;
         }
+        let reserved_mib = sum.unsigned_abs();
         match &mut open {
-            Some(overlap) if reserved > total => overlap.reserved_mib = overlap.reserved_mib.max(reserved),
-            None if reserved > total => {
-                let uuid = gpu.uuid.clone();
-                open = Some(LeaseOverlap {
-                    uuid,
-                    from: at,
-                    to: None,
-                    reserved_mib: reserved,
-                    total_mib: gpu.total_mib,
-                });
+            Some(overlap) if sum > total => overlap.reserved_mib = overlap.reserved_mib.max(reserved_mib),
+            None if sum > total => {
+                let uuid = GpuUuid::new(clean_text(gpu.uuid.as_str()));
+                open =
+                    Some(LeaseOverlap { uuid, from: at, to: None, reserved_mib, total_mib: gpu.total_mib });
             }
             Some(_) => out.extend(open.take().map(|overlap| LeaseOverlap { to: Some(at), ..overlap })),
             None => {}

@@ -1,7 +1,4 @@
-use cyberbrain_core::{
-    ids::{GpuUuid, RunJobId},
-    staging::GpuOrigin,
-};
+use cyberbrain_core::{ids::RunJobId, staging::GpuOrigin};
 use proptest::prelude::*;
 
 use super::*;

@@ -45,13 +45,13 @@ pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(),
     if !gpus.is_empty() {
         files::write_file(directories, CHART_FILE, chart::draw(&gpus, window).as_bytes())?;
     }
-    let mut result = JobResult::GpuReport(result(window, &facts));
-    while !files::fits(&result)? {
-        let JobResult::GpuReport(report) = &mut result else { break };
-        let kept = report.gpus.len() / 2;
-        report.gpus_left_out += (report.gpus.len() - kept) as u64;
-        report.gpus.truncate(kept);
-    }
+    let result = files::fit(JobResult::GpuReport(result(window, &facts)), |result| {
+        if let JobResult::GpuReport(report) = result {
+            let (gpus, overlaps) = (report.gpus.len() / 2, report.overlaps.len() / 2);
+            files::shorten(&mut report.gpus, gpus, &mut report.gpus_left_out);
+            files::shorten(&mut report.overlaps, overlaps, &mut report.overlaps_left_out);
+        }
+    })?;
     files::write_outcome(directories, report::write(window, &gpus, &facts), &result)?;
     progress.tell("done", 1, 1, ProgressUnit::Items);
     Ok(())

@@ -15,7 +15,10 @@ use std::collections::HashMap;
 
 use cyberbrain_core::outcome::{FindingKind, Severity};
 
-use super::{mask::Masked, signature::WILDCARD};
+use super::{
+    mask::{Masked, WordHash},
+    signature::WILDCARD,
+};
 
 /// Most templates of warnings and worse: a flood of chatter can't crowd them out.
 pub const MAX_GRAVE: usize = 1_000;
@@ -32,6 +35,9 @@ const MAX_LEAF: usize = 128;
 /// Parts of 10 of the words that must agree, in a small leaf and in a larger one.
 const STRICT: usize = 7;
 const LENIENT: usize = 5;
+
+/// Stands for a wildcard; no word is known to have this hash, and one that has it is taken for variable.
+const WILDCARD_HASH: WordHash = 0;
 
 /// What divides templates from the outset: messages of different severity or kind never share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +60,8 @@ impl Class {
 pub struct Template {
     pub class: Class,
     pub words: Vec<Box<str>>,
+    /// Of the words, or [`WILDCARD_HASH`].
+    hashes: Vec<WordHash>,
 }
 
 /// Number of a template, counted from 0 as they were found.
@@ -79,9 +87,10 @@ impl Drain {
         let words = message.words();
         if let Some(number) = self.find(class, message) {
             let template = &mut self.templates[number];
-            for (known, word) in template.words.iter_mut().zip(words) {
-                if **known != *word && **known != *WILDCARD {
-                    *known = WILDCARD.into();
+            for (at, hash) in message.hashes().iter().enumerate() {
+                if template.hashes[at] != *hash && template.hashes[at] != WILDCARD_HASH {
+                    template.words[at] = WILDCARD.into();
+                    template.hashes[at] = WILDCARD_HASH;
                 }
             }
             return Some(number);
@@ -102,7 +111,8 @@ impl Drain {
         }
         node.leaf.push(number);
         self.grave += usize::from(class.is_grave());
-        self.templates.push(Template { class, words: words.map(Into::into).collect() });
+        let hashes = message.hashes().to_vec();
+        self.templates.push(Template { class, words: words.map(Into::into).collect(), hashes });
         Some(number)
     }
 
@@ -133,18 +143,30 @@ impl Drain {
             node = node.children.get(word).or_else(|| node.children.get(WILDCARD))?;
         }
         let asked = if node.leaf.len() < SMALL_LEAF { STRICT } else { LENIENT };
-        let agreeing = |&number: &TemplateNumber| {
-            self.templates[number]
-                .words
-                .iter()
-                .zip(words.clone())
-                .filter(|(known, word)| ***known == **word)
-                .count()
-        };
         // Of equally similar ones the first found, so that the outcome depends on the input only.
-        let best = node.leaf.iter().rev().max_by_key(|number| agreeing(number))?;
-        (agreeing(best) * 10 >= asked * words.len()).then_some(*best)
+        let mut best = None;
+        let mut most = 0;
+        for &number in &node.leaf {
+            let agreeing = agreeing(&self.templates[number].hashes, message.hashes());
+            if agreeing > most || best.is_none() {
+                (best, most) = (Some(number), agreeing);
+            }
+        }
+        best.filter(|_| most * 10 >= asked * words.len())
     }
+}
+
+/// How many words are the same. A plain loop: it runs for every template of a leaf and every message.
+fn agreeing(template: &[WordHash], message: &[WordHash]) -> usize {
+    let mut count = 0;
+    let mut at = 0;
+    while at < template.len() && at < message.len() {
+        if template[at] == message[at] {
+            count += 1;
+        }
+        at += 1;
+    }
+    count
 }
 
 #[cfg(test)]
@@ -192,6 +214,22 @@ mod tests {
         assert_eq!(drain.templates().len(), SMALL_LEAF);
         learn(&mut drain, INFO, "HTTP/200 GET another");
         assert_eq!(drain.templates().len(), SMALL_LEAF, "the leaf is large now and takes it in");
+    }
+
+    #[test]
+    fn a_leaf_is_never_too_large_to_search() {
+        let mut drain = Drain::default();
+        let mut refused = 0;
+        for n in 0..4 * MAX_LEAF {
+            let word = |place: usize| -> String {
+                let letter = |shift: usize| char::from(b'a' + (n * (place * 31 + 7) >> shift) as u8 % 26);
+                [letter(0), letter(2), letter(4), letter(6), letter(8)].iter().collect()
+            };
+            let text = format!("start {} {} {} {}", word(1), word(2), word(3), word(4));
+            refused += usize::from(learn(&mut drain, ERROR, &text).is_none());
+        }
+        assert_eq!(drain.templates().len(), MAX_LEAF);
+        assert!(refused > 0);
     }
 
     #[test]

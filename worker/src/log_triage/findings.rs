@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use cyberbrain_core::{
-    outcome::{Finding, FindingKind, Novelty, Severity, TraceLanguage},
+    outcome::{Finding, FindingKind, Novelty, Severity, TraceLanguage, clean_text},
     staging::LogSource,
 };
 
@@ -49,8 +49,8 @@ pub fn find(analysis: &Analysis, outline: &Outline, sources: &[LogSource]) -> Ve
     }
     for Found { finding, source, .. } in &mut found {
         let LogSource { host, name, .. } = &sources[*source];
-        finding.host = cyberbrain_core::outcome::clean_text(host);
-        finding.container = cyberbrain_core::outcome::clean_text(name);
+        finding.host = clean_text(host);
+        finding.container = clean_text(name);
     }
     found.sort_by_key(rank);
     spread(found)
@@ -96,7 +96,7 @@ fn from_templates(analysis: &Analysis, outline: &Outline, source: usize) -> Vec<
     let mut kinds: Vec<(FindingKind, Vec<(TemplateNumber, Occurrences)>)> = Vec::new();
     let mut found = Vec::new();
     for (number, seen) in analysis.templates.iter().enumerate() {
-        let Some((_, here)) = seen.by_source.iter().find(|(at, _)| *at == source) else { continue };
+        let Some(here) = seen.by_source.of(source) else { continue };
         let class = analysis.drain.templates()[number].class;
         match class.kind {
             // Told by the traces themselves.
@@ -155,7 +155,7 @@ fn from_traces<'a>(
     source: usize,
 ) -> impl Iterator<Item = Found> + 'a {
     analysis.traces.iter().zip(&outline.traces).filter_map(move |((key, seen), outlined)| {
-        let (_, here) = seen.by_source.iter().find(|(at, _)| *at == source)?;
+        let here = seen.by_source.of(source)?;
         let (kind, severity) = match key.language {
             TraceLanguage::Go => (FindingKind::Crash, Severity::Fatal),
             TraceLanguage::Python | TraceLanguage::Java | TraceLanguage::JavaScript | TraceLanguage::Rust => {

@@ -5,7 +5,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::reading::is_clock;
+use super::{reading::is_clock, signature};
 
 /// Words of a message that are looked at; a longer one ends in [`REST`].
 pub const MAX_WORDS: usize = 32;
@@ -19,13 +19,13 @@ const REST: &str = "…";
 pub struct Masked {
     text: String,
     ends: Vec<usize>,
+    hashes: Vec<WordHash>,
 }
 
 impl Masked {
     /// Masks another message.
     pub fn set(&mut self, message: &str) {
-        self.text.clear();
-        self.ends.clear();
+        self.clear();
         let mut secret = Secret::No;
         let mut words = message.split_whitespace();
         for word in words.by_ref().take(MAX_WORDS - 1) {
@@ -35,21 +35,20 @@ impl Masked {
                 self.text.truncate(self.text.floor_char_boundary(start + MAX_WORD_BYTES));
                 self.text.push_str(REST);
             }
-            self.ends.push(self.text.len());
+            self.end_word();
         }
         if words.next().is_some() {
             self.text.push_str(REST);
-            self.ends.push(self.text.len());
+            self.end_word();
         }
     }
 
     /// Takes a message whose variable parts were masked before, as those of access logs are.
     pub fn set_masked(&mut self, message: &str) {
-        self.text.clear();
-        self.ends.clear();
+        self.clear();
         for word in message.split_whitespace().take(MAX_WORDS) {
             self.text.push_str(&word[..word.floor_char_boundary(MAX_WORD_BYTES.min(word.len()))]);
-            self.ends.push(self.text.len());
+            self.end_word();
         }
     }
 
@@ -58,7 +57,27 @@ impl Masked {
         (0..self.ends.len())
             .map(|at| &self.text[at.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[at]])
     }
+
+    /// A hash per word: equal words have equal ones, and words are compared by them.
+    pub fn hashes(&self) -> &[WordHash] {
+        &self.hashes
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.hashes.clear();
+    }
+
+    fn end_word(&mut self) {
+        let start = self.ends.last().copied().unwrap_or(0);
+        self.hashes.push(signature::hash(&self.text[start..]));
+        self.ends.push(self.text.len());
+    }
 }
+
+/// Stands for a word where words are compared often.
+pub type WordHash = u64;
 
 /// One segment of a URL's path, masked.
 pub fn segment(segment: &str) -> String {

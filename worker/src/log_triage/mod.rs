@@ -92,7 +92,7 @@ fn read_all(folder: &Path, sources: &[LogSource], progress: &mut Progress<'_>) -
         }
         reader.finish();
     }
-    progress.tell("reading logs", total, total, ProgressUnit::Bytes);
+    progress.tell("reading logs", done, total, ProgressUnit::Bytes);
     Ok(analysis)
 }
 

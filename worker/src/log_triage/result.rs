@@ -13,7 +13,10 @@ use cyberbrain_core::{
 use super::{
     analysis::Analysis, compare::Comparison, drain::TemplateNumber, findings::Found, outline::Outline,
 };
-use crate::{error::Error, files};
+use crate::{
+    error::Error,
+    files::{self, shorten},
+};
 
 /// Builds the result. Its lists are shortened until it is small enough, which only a host with hundreds of
 /// containers of very long names needs.
@@ -53,14 +56,15 @@ pub fn build(
     shorten(&mut triage.templates, MAX_TEMPLATES, &mut triage.templates_left_out);
     shorten(&mut triage.stack_traces, MAX_STACK_TRACES, &mut triage.stack_traces_left_out);
     shorten(&mut triage.findings, MAX_FINDINGS, &mut triage.findings_left_out);
-    let mut result = JobResult::LogTriage(triage);
-    while !files::fits(&result)? {
-        let JobResult::LogTriage(triage) = &mut result else { break };
-        let (sources, templates) = (triage.sources.len() / 2, triage.templates.len() * 3 / 4);
-        shorten(&mut triage.sources, sources, &mut triage.sources_left_out);
-        shorten(&mut triage.templates, templates, &mut triage.templates_left_out);
-    }
-    Ok(result)
+    files::fit(JobResult::LogTriage(triage), |result| {
+        if let JobResult::LogTriage(triage) = result {
+            let halves =
+                [triage.sources.len(), triage.templates.len(), triage.findings.len()].map(|all| all / 2);
+            shorten(&mut triage.sources, halves[0], &mut triage.sources_left_out);
+            shorten(&mut triage.templates, halves[1], &mut triage.templates_left_out);
+            shorten(&mut triage.findings, halves[2], &mut triage.findings_left_out);
+        }
+    })
 }
 
 /// The templates in the order in which they are listed: the gravest, most frequent first.
@@ -112,9 +116,4 @@ fn source_summaries(analysis: &Analysis, sources: &[LogSource]) -> Vec<SourceSum
     let errors = |counts: SeverityCounts| counts.fatal + counts.error;
     summaries.sort_by_key(|summary| Reverse(errors(summary.severities)));
     summaries
-}
-
-fn shorten<T>(list: &mut Vec<T>, limit: usize, left_out: &mut u64) {
-    *left_out += list.len().saturating_sub(limit) as u64;
-    list.truncate(limit);
 }

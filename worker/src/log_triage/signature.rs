@@ -28,15 +28,21 @@ pub fn signature<'a>(words: impl Iterator<Item = &'a str>) -> String {
             out.push_str(VARIABLE);
             continue;
         }
-        let mut hash = Fnv::new();
-        hash.add(word.as_bytes());
+        let hash = hash(word);
         // The low bits of FNV are the good ones only after folding.
-        let folded = hash.0 ^ (hash.0 >> 32) ^ (hash.0 >> 18);
+        let folded = hash ^ (hash >> 32) ^ (hash >> 18);
         for shift in [0, 6, 12] {
             out.push(char::from(ALPHABET[(folded >> shift) as usize & 63]));
         }
     }
     out
+}
+
+/// A hash of one word.
+pub fn hash(word: &str) -> u64 {
+    let mut hash = Fnv::new();
+    hash.add(word.as_bytes());
+    hash.0
 }
 
 /// Whether two signatures can be the same template: as long, no fixed word differs, and at least half of the

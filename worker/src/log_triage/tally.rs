@@ -34,6 +34,11 @@ impl BySource {
         self.0.entry(source).or_default().add(at);
     }
 
+    /// Those of one source, if it had any.
+    pub fn of(&self, source: usize) -> Option<Occurrences> {
+        self.0.get(&source).copied()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (usize, Occurrences)> {
         self.0.iter().map(|(&source, &occurrences)| (source, occurrences))
     }

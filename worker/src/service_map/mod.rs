@@ -35,43 +35,46 @@ pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(),
 
     let graph = Graph::of(&inventory.containers);
     files::write_json(directories, GRAPH_FILE, &graph::artifact(&inventory, &graph))?;
-    let mut result = JobResult::ServiceMap(result(&inventory, &graph, MAX_SERVICES));
-    let mut services = MAX_SERVICES;
-    while !files::fits(&result)? && services > 0 {
-        services /= 2;
-        result = JobResult::ServiceMap(self::result(&inventory, &graph, services));
-    }
+    let result = files::fit(JobResult::ServiceMap(result(&inventory, &graph)), |result| {
+        if let JobResult::ServiceMap(map) = result {
+            let kept = map.services.len() / 2;
+            keep_services(map, kept);
+        }
+    })?;
     files::write_outcome(directories, report::write(&inventory, &graph), &result)?;
     progress.tell("mapping services", total, total, ProgressUnit::Items);
     progress.tell("done", 1, 1, ProgressUnit::Items);
     Ok(())
 }
 
-/// The typed result with the first so many services, and the edges between these.
-fn result(inventory: &Inventory, graph: &Graph, services: usize) -> ServiceMap {
+/// The typed result: as many services as are allowed, and the edges between these.
+fn result(inventory: &Inventory, graph: &Graph) -> ServiceMap {
     let containers = &inventory.containers;
-    let listed = containers.len().min(services);
     let references = graph.references.iter().map(|&(from, to)| (from, to, EdgeKind::Reference, None));
     let shared = graph
         .network_pairs()
         .map(|(from, to, network)| (from, to, EdgeKind::Network, Some(clean_text(&network.name))));
     let edge = |(from, to, kind, network)| ServiceEdge { from: from as u32, to: to as u32, kind, network };
-    let edges: Vec<ServiceEdge> = references
-        .chain(shared)
-        .filter(|&(from, to, _, _)| from < listed && to < listed)
-        .map(edge)
-        .take(MAX_EDGES)
-        .collect();
-    let all_edges = (graph.references.len() + graph.network_pairs().count()) as u64;
-    ServiceMap {
+    let mut map = ServiceMap {
         taken_at: inventory.taken_at,
         host: clean_text(&inventory.host),
-        services: containers.iter().take(listed).map(summary).collect(),
-        services_left_out: (containers.len() - listed) as u64,
-        edges_left_out: all_edges - edges.len() as u64,
-        edges,
+        services: containers.iter().map(summary).collect(),
+        services_left_out: 0,
+        edges: references.chain(shared).map(edge).collect(),
+        edges_left_out: 0,
         networks: graph.networks.len() as u64,
-    }
+    };
+    keep_services(&mut map, MAX_SERVICES);
+    files::shorten(&mut map.edges, MAX_EDGES, &mut map.edges_left_out);
+    map
+}
+
+/// Keeps the first so many services and the edges between them.
+fn keep_services(map: &mut ServiceMap, kept: usize) {
+    let edges = map.edges.len();
+    map.edges.retain(|edge| (edge.from.max(edge.to) as usize) < kept);
+    map.edges_left_out += (edges - map.edges.len()) as u64;
+    files::shorten(&mut map.services, kept, &mut map.services_left_out);
 }
 
 fn summary(container: &InventoryContainer) -> ServiceSummary {

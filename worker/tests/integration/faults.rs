@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use cyberbrain_core::outcome::Novelty;
-use cyberbrain_worker::{Job, PLANTED_FAULTS, PLANTED_SECRETS, SampleKind};
+use cyberbrain_worker::{Job, PLANTED_FAULTS, PLANTED_SECRETS, SampleKind, SampleLog};
 
-use crate::staged::{Left, Worker};
+use crate::staged::{Left, Worker, start};
 
 const fn container(kind: SampleKind) -> &'static str {
     match kind {
@@ -101,4 +101,16 @@ fn nothing_is_new_the_second_time() {
         second.triage().templates.iter().filter(|template| template.novelty != Novelty::Known).collect();
     assert!(new.is_empty(), "{new:#?}\n{}", second.report);
     assert_eq!(second.triage().compared_with, Some("01938000-0000-7000-8000-00000000000f".parse().unwrap()));
+}
+
+#[test]
+fn a_sample_log_has_the_lines_that_were_asked_for_and_every_fault_on_top() {
+    let lines = |kind, lines| SampleLog::new(kind, 3, lines, start()).collect::<Vec<_>>();
+    for kind in [SampleKind::Web, SampleKind::Database] {
+        let (faults, all) = (lines(kind, 0), lines(kind, 500));
+        assert!(all.len() - faults.len() >= 500, "{kind:?}");
+        assert!(all.is_sorted_by_key(|line| line.at), "{kind:?}");
+        assert!(all.iter().all(|line| !line.text.contains('\n')), "{kind:?}");
+    }
+    assert_eq!(lines(SampleKind::Web, 500).len() - lines(SampleKind::Web, 0).len(), 500);
 }

@@ -156,11 +156,13 @@ fn what_was_not_staged_is_no_missing_gpu() {
 fn many_gpus_with_long_names_stay_within_the_limits() {
     let gpus = (0..300).map(|index| {
         let mut gpu = gpu(index, 24_576, &[(1, 1, 1, 99, None)], vec![lease(1, 0, None, 30_000)]);
-        gpu.host = format!("{}\n{index}", "ü\u{202e}".repeat(500));
-        gpu.model = "|<&\"".repeat(100);
+        gpu.host = format!("{}\n{index}", "😀\u{202e}".repeat(500));
+        gpu.uuid = GpuUuid::new(format!("{index}-{}", "😀".repeat(300)));
+        gpu.model = "|<&😀\"".repeat(100);
         gpu
     });
     let (_, _, report) = run(gpus.collect());
+    assert!(report.gpus.len() < 100, "the names are too long for the usual number of GPUs");
     assert_eq!(report.gpus.len() as u64 + report.gpus_left_out, 300);
     assert_eq!(report.overlaps.len() as u64 + report.overlaps_left_out, 300);
 }

@@ -82,8 +82,7 @@ fn detail(told: &Told<'_>, at: usize, found: &Found) -> String {
         About::Templates(numbers) => {
             for &template in numbers.iter().take(TEMPLATES_PER_FINDING) {
                 let seen = &told.analysis.templates[template].by_source;
-                let here =
-                    seen.iter().find(|(source, _)| *source == found.source).map_or(0, |(_, here)| here.count);
+                let here = seen.of(found.source).map_or(0, |here| here.count);
                 let outlined = &told.outline.templates[template];
                 let _ = writeln!(
                     out,

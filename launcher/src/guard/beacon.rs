@@ -1,85 +1,63 @@
-//! The launcher's side of the guard: notes after each good contact, and the question whether there is a guard.
+//! The contacts of one launcher process: one record for each of its hosts whose containers outlive it.
 
-use std::{io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use cyberbrain_common::{boot_clock, db::contact::GuardState};
+use cyberbrain_common::db::contact::GuardState;
 
-use super::notes::{LauncherNote, Notes};
+use super::contact::{Contact, EngineOnBoot};
 use crate::{agent::Agent, error::Error, runtime::RuntimeKind};
 
-/// A guard whose note is older than this hangs.
-const GUARD_FRESH_MS: u64 = 10_000;
-
-/// Leaves the notes of one launcher process.
-pub(crate) struct Beacon {
-    notes: Notes,
-    /// The agents whose containers outlive this process.
-    agents: Vec<Watched>,
-}
-
-struct Watched {
-    agent: Arc<Agent>,
-    engine_id: String,
-}
+/// Leaves the records of one launcher process.
+pub(crate) struct Beacon(Vec<(Arc<Agent>, Contact)>);
 
 impl Beacon {
+    /// For these agents and the ids of their engines.
+    ///
     /// # Errors
     /// The directory can't be made.
     pub(crate) fn new(data_dir: &Path, agents: &[(Arc<Agent>, String)]) -> Result<Self, Error> {
-        let unusable = |source| Error::Directory { path: data_dir.join("guard"), source };
-        let notes = Notes::open(data_dir).map_err(unusable)?;
-        let outlives = |agent: &Agent| match agent.kind {
-            RuntimeKind::Docker => true,
-            // Gone with their launcher, or never there.
-            RuntimeKind::Process | RuntimeKind::Simulated => false,
-        };
-        let agents = agents
-            .iter()
-            .filter(|(agent, _)| outlives(agent))
-            .map(|(agent, engine_id)| Watched { agent: Arc::clone(agent), engine_id: engine_id.clone() })
-            .collect();
-        Ok(Self { notes, agents })
+        let mut contacts = Vec::new();
+        for (agent, engine_id) in agents {
+            match agent.kind {
+                RuntimeKind::Docker => {}
+                // Gone with their launcher, or never there.
+                RuntimeKind::Process | RuntimeKind::Simulated => continue,
+            }
+            let engine = EngineOnBoot { engine_id: engine_id.clone(), boot_id: agent.boot_id.clone() };
+            let contact = Contact::new(data_dir, agent.launcher, agent.instance.id, engine)
+                .map_err(|source| Error::Directory { path: data_dir.join("guard"), source })?;
+            contacts.push((Arc::clone(agent), contact));
+        }
+        Ok(Self(contacts))
     }
 
-    /// Whether a guard holds its lock, shows that it lives, and watches the same engine.
+    /// What to tell the database with the next contact. Lets the guard know of all attempts first, since nobody knows
+    /// whether that contact will be answered.
     pub(crate) fn guard(&self) -> GuardState {
-        let Some(watched) = self.agents.first() else { return GuardState::Absent };
-        let look = || -> io::Result<bool> {
-            if !self.notes.is_locked()? {
-                return Ok(false);
+        let guarded = |(agent, contact): &(Arc<Agent>, Contact)| {
+            let state = contact.note_attempts(agent.register.watched()).and_then(|()| contact.guard());
+            match state {
+                Ok(state) => state == GuardState::Present,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "whether there is a guard can't be seen"
+                    );
+                    false
+                }
             }
-            let Some(note) = self.notes.read_guard()? else { return Ok(false) };
-            let fresh = boot_clock::now_ms().saturating_sub(note.seen_ms) <= GUARD_FRESH_MS;
-            Ok(fresh && note.boot_id == watched.agent.boot_id && note.engine_id == watched.engine_id)
         };
-        match look() {
-            Ok(true) => GuardState::Present,
-            Ok(false) => GuardState::Absent,
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "whether there is a guard can't be seen"
-                );
-                GuardState::Absent
-            }
-        }
+        let all = !self.0.is_empty() && self.0.iter().all(guarded);
+        if all { GuardState::Present } else { GuardState::Absent }
     }
 
     /// The database has answered a contact that was sent at this time.
     pub(crate) fn contacted(&self, sent_ms: u64) {
-        for Watched { agent, engine_id } in &self.agents {
-            let note = LauncherNote {
-                instance: agent.instance.id,
-                boot_id: agent.boot_id.clone(),
-                engine_id: engine_id.clone(),
-                contact_ms: sent_ms,
-                attempts: agent.register.watched(),
-            };
-            if let Err(error) = self.notes.write_launcher(agent.launcher, &note) {
-                // The guard then stops containers too early, never too late.
+        for (agent, contact) in &self.0 {
+            if let Err(error) = contact.note(sent_ms, agent.register.watched()) {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "the note for the guard can't be written"
+                    "the record for the guard can't be written"
                 );
             }
         }
@@ -87,11 +65,11 @@ impl Beacon {
 
     /// Nothing of this process is left to watch.
     pub(crate) fn farewell(&self) {
-        for Watched { agent, .. } in &self.agents {
-            if let Err(error) = self.notes.remove_launcher(agent.launcher) {
+        for (_, contact) in &self.0 {
+            if let Err(error) = contact.farewell() {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
-                    "the note for the guard could not be removed"
+                    "the record for the guard could not be removed"
                 );
             }
         }

@@ -1,39 +1,23 @@
-//! The role `guard`.
+//! The role `guard`: one per host, then the engine, then the watch.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args as ClapArgs;
 use cyberbrain_common::{
-    boot_clock,
     config::{DirectoryArgs, SupervisionArgs, TelemetryArgs},
-    metric, ready, telemetry,
+    ready, telemetry,
 };
-use cyberbrain_core::{
-    ids::{AttemptId, InstanceId},
-    spec::Timeouts,
-    staging::ContainerState,
-    watch::{
-        SILENT_AFTER,
-        guard::{Judgement, judge},
-    },
-};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::notes::{GuardNote, LauncherNote, Notes, WatchedAttempt};
-use crate::runtime::{
-    self, ContainerName, DockerOptions, DockerRuntime, EngineIdentity, GpuInjection, Labels, Listed, Purpose,
-    WorkerRuntime,
+use super::{
+    lock::{self, Taken},
+    record::Records,
+    watchman::watch,
 };
+use crate::runtime::{self, DockerOptions, DockerRuntime, EngineIdentity, GpuInjection, WorkerRuntime};
 
-const PERIOD: Duration = Duration::from_secs(1);
-/// Pause before the lock or the engine is asked for again.
+/// Pause before the engine is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Stops this host's workers when the host is out of contact for too long.
@@ -61,49 +45,41 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("a guard{} watches over {} already; one is enough for all launchers of a host", process(*pid), path.display())]
+    Guarded { path: PathBuf, pid: Option<u32> },
     #[error("the ready file can't be written")]
     Announce(#[source] io::Error),
 }
 
-/// Guards until `shutdown`. Waits while another guard of this host lives, and while the engine does not answer.
+fn process(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+/// Guards until `shutdown`. While no engine answers it waits for one.
 ///
 /// # Errors
 /// [`Error`].
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let telemetry = telemetry::init(&args.telemetry, "guard").await?;
-    let data_dir = &args.directories.data_dir;
-    let unusable = |source| Error::Directory { path: data_dir.join("guard"), source };
-    let notes = Notes::open(data_dir).map_err(unusable)?;
-    let announce = || {
-        let ready =
-            ready::Ready { metrics_url: Some(telemetry.metrics_url.clone()), ..ready::Ready::of("guard") };
-        ready::announce(args.supervision.ready_file.as_deref(), &ready).map_err(Error::Announce)
+    let records = Records::of(&args.directories.data_dir);
+    let path = records.directory().to_owned();
+    let unusable = |source| Error::Directory { path: path.clone(), source };
+    records.create().map_err(unusable)?;
+    let _lock = match lock::take(&path).await.map_err(unusable)? {
+        Taken::Ours(lock) => lock,
+        Taken::Theirs { pid } => return Err(Error::Guarded { path, pid }),
     };
-    let mut waiting = false;
-    let _lock = loop {
-        match notes.lock().map_err(unusable)? {
-            Some(lock) => break lock,
-            None if waiting => {}
-            None => {
-                tracing::info!("another guard watches this host; waiting to take its place");
-                waiting = true;
-                announce()?;
-            }
-        }
-        tokio::select! {
-            () = sleep(RETRY) => {}
-            () = shutdown.cancelled() => return Ok(()),
-        }
-    };
-    let options =
-        DockerOptions { host: args.docker_host.clone(), gpu_injection: GpuInjection::DeviceRequests };
+    let ready =
+        ready::Ready { metrics_url: Some(telemetry.metrics_url.clone()), ..ready::Ready::of("guard") };
+    ready::announce(args.supervision.ready_file.as_deref(), &ready).map_err(Error::Announce)?;
+    let options = DockerOptions { host: args.docker_host, gpu_injection: GpuInjection::DeviceRequests };
     let Some((engine, identity)) = reach(&options, &shutdown).await else { return Ok(()) };
-    announce()?;
-    tracing::info!(directory = %notes.path().display(), engine = identity.engine_id, "guarding this host");
-    watch(&notes, &engine, &identity, shutdown).await;
+    tracing::info!(directory = %path.display(), engine.id = identity.engine_id, "guarding this host");
+    watch(&records, &engine, identity, shutdown).await;
     Ok(())
 }
 
+/// The engine, once it answers; `None` if `shutdown` comes first.
 async fn reach(
     options: &DockerOptions,
     shutdown: &CancellationToken,
@@ -111,17 +87,21 @@ async fn reach(
     let mut told = false;
     loop {
         let reached = async {
-            let engine: Arc<dyn WorkerRuntime> = Arc::new(DockerRuntime::connect(options).await?);
+            let engine = DockerRuntime::connect(options).await?;
             let identity = engine.identify().await?;
-            Ok::<_, runtime::Error>((engine, identity))
+            Ok::<_, runtime::Error>((Arc::new(engine) as Arc<dyn WorkerRuntime>, identity))
         };
-        match reached.await {
+        let reached = tokio::select! {
+            reached = reached => reached,
+            () = shutdown.cancelled() => return None,
+        };
+        match reached {
             Ok(reached) => return Some(reached),
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the container engine does not answer, waiting for it"
+                        "no container engine answers; guarding nothing until one does"
                     );
                 }
             }
@@ -132,137 +112,3 @@ async fn reach(
         }
     }
 }
-
-/// Looks once a second.
-pub(super) async fn watch(
-    notes: &Notes,
-    engine: &Arc<dyn WorkerRuntime>,
-    identity: &EngineIdentity,
-    shutdown: CancellationToken,
-) {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stopping = BTreeSet::new();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = shutdown.cancelled() => return,
-        }
-        let now_ms = boot_clock::now_ms();
-        let note = GuardNote {
-            boot_id: identity.boot_id.clone(),
-            engine_id: identity.engine_id.clone(),
-            seen_ms: now_ms,
-        };
-        if let Err(error) = notes.write_guard(&note) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the guard's note can't be written");
-        }
-        let launchers = match notes.read_launchers() {
-            Ok(launchers) => launchers,
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the launchers' notes can't be read"
-                );
-                continue;
-            }
-        };
-        for (instance, silence, watched) in silences(launchers, identity, now_ms) {
-            metrics::gauge!(metric::GUARD_SILENCE).set(silence.as_secs_f64());
-            if silence < SILENT_AFTER {
-                stopping.clear();
-                continue;
-            }
-            stop_due(engine, instance, silence, &watched, &mut stopping).await;
-        }
-    }
-}
-
-type Watched = BTreeMap<AttemptId, WatchedAttempt>;
-
-/// How long each instance has been out of contact, by its newest note, and what its launchers watch.
-fn silences(
-    launchers: Vec<(PathBuf, LauncherNote)>,
-    identity: &EngineIdentity,
-    now_ms: u64,
-) -> Vec<(InstanceId, Duration, Watched)> {
-    let mut by_instance: BTreeMap<InstanceId, (u64, Watched)> = BTreeMap::new();
-    for (path, note) in launchers {
-        if note.boot_id != identity.boot_id || note.engine_id != identity.engine_id {
-            // Another boot or another engine: what it watched can't be here.
-            let _ = std::fs::remove_file(path);
-            continue;
-        }
-        let (contact_ms, watched) = by_instance.entry(note.instance).or_default();
-        *contact_ms = note.contact_ms.max(*contact_ms);
-        watched.extend(note.attempts.into_iter().map(|attempt| (attempt.attempt, attempt)));
-    }
-    by_instance
-        .into_iter()
-        .map(|(instance, (contact_ms, watched))| {
-            (instance, Duration::from_millis(now_ms.saturating_sub(contact_ms)), watched)
-        })
-        .collect()
-}
-
-/// Stops every worker whose time is up.
-async fn stop_due(
-    engine: &Arc<dyn WorkerRuntime>,
-    instance: InstanceId,
-    silence: Duration,
-    watched: &Watched,
-    stopping: &mut BTreeSet<ContainerName>,
-) {
-    let listed = match engine.list_ours(instance).await {
-        Ok(listed) => listed,
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the engine can't list containers");
-            return;
-        }
-    };
-    for container in listed {
-        let Some(grace) = due(&container, silence, watched) else { continue };
-        if !stopping.insert(container.name.clone()) {
-            continue;
-        }
-        tracing::error!(container.name = %container.name, silence_s = silence.as_secs(), "out of contact for too long: stopping a worker");
-        metrics::counter!(metric::GUARD_STOPS).increment(1);
-        let engine = Arc::clone(engine);
-        tokio::spawn(async move {
-            if let Err(error) = engine.stop(&container.name, grace).await {
-                tracing::error!(container.name = %container.name, error = &error as &dyn std::error::Error, "the worker could not be stopped");
-            }
-        });
-    }
-}
-
-/// The grace of a worker whose time is up.
-fn due(container: &Listed, silence: Duration, watched: &Watched) -> Option<Duration> {
-    let Some(Labels { purpose: Purpose::Worker(worker), .. }) = &container.labels else { return None };
-    match container.state {
-        ContainerState::Running | ContainerState::Paused | ContainerState::Restarting => {}
-        ContainerState::Created
-        | ContainerState::Exited
-        | ContainerState::Removing
-        | ContainerState::Dead => {
-            return None;
-        }
-    }
-    let usual = Timeouts::default();
-    let rule = watched.get(&worker.attempt_id).copied().unwrap_or(WatchedAttempt {
-        attempt: worker.attempt_id,
-        // Taken after the last note: the usual limits.
-        host_lost_seconds: Some(usual.host_lost_seconds),
-        stop_grace_seconds: usual.stop_grace_seconds,
-    });
-    let limit = Duration::from_secs(rule.host_lost_seconds?.into());
-    let grace = Duration::from_secs(rule.stop_grace_seconds.into());
-    match judge(silence, limit, grace) {
-        Judgement::Stop => Some(grace),
-        Judgement::Keep { .. } => None,
-    }
-}
-
-#[cfg(test)]
-#[path = "role_tests.rs"]
-mod tests;

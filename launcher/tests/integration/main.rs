@@ -8,5 +8,6 @@ mod docker;
 mod docker_engine;
 mod fake_engine;
 mod gpu;
+mod guard;
 mod process_engine;
 mod simulated_engine;

@@ -67,7 +67,8 @@ pub trait WorkerRuntime: fmt::Debug + Send + Sync {
     /// Starts it, if it was never started; [`Error::Refused`] otherwise.
     fn start<'a>(&'a self, name: &'a ContainerName) -> Call<'a, ()>;
 
-    /// SIGTERM, then SIGKILL after `grace`; returns when it has ended. `Ok` if it was not running.
+    /// SIGTERM, then SIGKILL after `grace`; returns when it has ended. `Ok` if it was not running. In its
+    /// first seconds a container may get SIGTERM twice.
     fn stop<'a>(&'a self, name: &'a ContainerName, grace: Duration) -> Call<'a, ()>;
 
     /// SIGKILL. `Ok` if it was not running. May return before the process is gone.

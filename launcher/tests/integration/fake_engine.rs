@@ -3,12 +3,13 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use chrono::{TimeDelta, Utc};
 use cyberbrain_core::ids::Fence;
 use cyberbrain_launcher::runtime::{
     ContainerName, DockerOptions, DockerRuntime, Effect, Error, GpuInjection, Observation, WorkerRuntime,
@@ -167,4 +168,35 @@ async fn no_engine_is_said_plainly() {
     let error = DockerRuntime::connect(&options).await.unwrap_err();
     assert_eq!(error.code(), "unreachable");
     assert!(error.to_string().contains("unix:///nowhere/engine.sock"), "{error}");
+}
+
+#[tokio::test]
+async fn only_a_young_container_gets_sigterm_twice() {
+    for (age_seconds, expected, grace_left) in
+        [(0, &["kill?signal=SIGTERM", "stop"][..], 1..=9), (60, &["stop"][..], 10..=10)]
+    {
+        let started_at = (Utc::now() - TimeDelta::seconds(age_seconds)).to_rfc3339();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&calls);
+        let engine = FakeEngine::start(move |request| match request {
+            "GET /version" => version(),
+            // The first SIGTERM does nothing: the wait for the end goes on.
+            wait if wait.contains("/wait") => Answer::Silence,
+            inspect if inspect.ends_with("/json") => {
+                Answer::Json(200, format!(r#"{{"State":{{"Status":"running","StartedAt":"{started_at}"}}}}"#))
+            }
+            change => {
+                seen.lock().unwrap().push(change.rsplit('/').next().unwrap().to_owned());
+                Answer::Json(204, String::new())
+            }
+        });
+        let runtime = engine.connect().await.unwrap();
+        runtime.stop(&name(), Duration::from_secs(10)).await.unwrap();
+        let mut calls = calls.lock().unwrap().clone();
+        let stop = calls.pop().unwrap();
+        let (stop, seconds) = stop.split_once("?t=").unwrap();
+        calls.push(stop.to_owned());
+        assert_eq!(calls, expected, "{age_seconds} s old");
+        assert!(grace_left.contains(&seconds.parse().unwrap()), "{seconds} s are left");
+    }
 }

@@ -7,7 +7,9 @@ use bollard::query_parameters::{
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
     StartContainerOptions, StopContainerOptionsBuilder,
 };
+use chrono::{TimeDelta, Utc};
 use cyberbrain_core::ids::InstanceId;
+use tokio::time::{Instant, timeout};
 
 use super::{
     CHANGE, DockerRuntime, READ,
@@ -21,6 +23,11 @@ use crate::runtime::{
     observe::{Listed, Observation},
     plan::ContainerPlan,
 };
+
+/// Until this age the init of a container may not be ready for signals; seen on a loaded machine.
+const YOUNG: TimeDelta = TimeDelta::seconds(5);
+/// How long the first SIGTERM of a young container is given.
+const FIRST_SIGNAL: Duration = Duration::from_secs(1);
 
 impl DockerRuntime {
     pub(super) async fn create_container(&self, plan: &ContainerPlan) -> Result<ContainerId, Error> {
@@ -72,20 +79,44 @@ impl DockerRuntime {
     }
 
     pub(super) async fn stop_container(&self, name: &ContainerName, grace: Duration) -> Result<(), Error> {
+        let begun = Instant::now();
+        if self.ended_while_young(name, grace).await {
+            return Ok(());
+        }
+        let grace = grace.saturating_sub(begun.elapsed());
         let asked = Asked { call: EngineCall::Stop, subject: name.as_str() };
-        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let seconds = i32::try_from(grace.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         bounded(asked, grace + CHANGE, self.docker.stop_container(name.as_str(), Some(options))).await
     }
 
+    /// A SIGTERM that comes before the container's init is set up is lost, and the whole grace would pass in
+    /// vain. So a container that was only just started gets one now, and another with the stop itself if
+    /// this one did nothing. Says whether it has ended.
+    async fn ended_while_young(&self, name: &ContainerName, grace: Duration) -> bool {
+        let Observation::Running { started_at: Some(started_at) } = self.observe(name).await else {
+            return false;
+        };
+        if Utc::now() - started_at > YOUNG || self.signal(name, "SIGTERM").await.is_err() {
+            // Old enough, or the stop itself will say what is wrong.
+            return false;
+        }
+        let ended = timeout(FIRST_SIGNAL.min(grace), self.wait_until_ended(name)).await;
+        matches!(ended, Ok(Observation::Exited(_)))
+    }
+
     pub(super) async fn kill_container(&self, name: &ContainerName) -> Result<(), Error> {
-        let asked = Asked { call: EngineCall::Kill, subject: name.as_str() };
-        let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-        match bounded(asked, CHANGE, self.docker.kill_container(name.as_str(), Some(options))).await {
+        match self.signal(name, "SIGKILL").await {
             // The engine refuses for one reason only: it is not running.
             Err(Error::Refused { .. }) => Ok(()),
             other => other,
         }
+    }
+
+    async fn signal(&self, name: &ContainerName, signal: &str) -> Result<(), Error> {
+        let asked = Asked { call: EngineCall::Kill, subject: name.as_str() };
+        let options = KillContainerOptionsBuilder::new().signal(signal).build();
+        bounded(asked, CHANGE, self.docker.kill_container(name.as_str(), Some(options))).await
     }
 
     pub(super) async fn remove_container(&self, name: &ContainerName) -> Result<(), Error> {

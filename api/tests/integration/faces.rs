@@ -1,7 +1,7 @@
 //! What is open to everybody: the page of documentation.
 
 use axum::body::Body;
-use cyberbrain_api::{Kind, ROUTES};
+use cyberbrain_api::{Access, Kind, ROUTES};
 
 use crate::harness::{Answer, Api, request};
 
@@ -36,8 +36,27 @@ async fn the_page_lists_every_route_and_every_problem() {
     assert!(!html.contains(&api.admin));
 }
 
-#[tokio::test]
-async fn slugs_of_problems_are_unique_words() {
+#[test]
+fn the_manual_names_every_route_and_every_problem() {
+    let manual = include_str!("../../../docs/API.md");
+    for route in ROUTES {
+        let scope = match route.access {
+            Access::Open => "open",
+            Access::Scope(scope) => scope.as_str(),
+        };
+        let row = format!("| `{} {}` | {scope} |", route.method.as_str(), route.path);
+        assert!(manual.contains(&row), "{row}");
+        for parameter in route.query {
+            assert!(manual.contains(&format!("`{}`", parameter.name)), "{}", parameter.name);
+        }
+    }
+    for kind in Kind::ALL {
+        assert!(manual.contains(&format!("`/problems/{}`", kind.slug())), "{kind:?}");
+    }
+}
+
+#[test]
+fn slugs_of_problems_are_unique_words() {
     let mut slugs: Vec<&str> = Kind::ALL.iter().map(|kind| kind.slug()).collect();
     for slug in &slugs {
         assert!(slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{slug}");

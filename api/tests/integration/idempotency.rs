@@ -1,7 +1,9 @@
 //! The same key twice makes one Run.
 
+use cyberbrain_common::db::idempotency::{Slot, lock};
 use futures::future::join_all;
 use serde_json::json;
+use sqlx::Connection as _;
 
 use crate::harness::Api;
 
@@ -58,6 +60,23 @@ async fn twenty_at_once_make_one_run() {
     assert_eq!(ids.len(), 1, "{ids:?}");
     let [runs, run_jobs, _, _, keys] = api.stored().await;
     assert_eq!((runs, run_jobs, keys), (1, 50, 1));
+}
+
+#[tokio::test]
+async fn a_call_that_is_still_at_work_is_told_of_after_a_while() {
+    let Some(api) = Api::start().await else { return };
+    let mut connection = api.db.connect().await;
+    let mut at_work = connection.begin().await.unwrap();
+    let slot = Slot { principal: "key:operator", route: "POST /api/v1/runs", key: KEY.1 };
+    lock(&mut at_work, slot).await.unwrap();
+    let stored = api.stored().await;
+    let body = json!({ "jobs": ["log_triage"] });
+    let answer = api.post_with("/api/v1/runs", Some(&body), &[KEY]).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (409, "idempotency-key-in-use"));
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(api.stored().await, stored);
+    at_work.rollback().await.unwrap();
+    assert_eq!(api.post_with("/api/v1/runs", Some(&body), &[KEY]).await.status, 202);
 }
 
 #[tokio::test]

@@ -31,6 +31,11 @@ impl ProgressSink {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((attempt, fence), progress);
     }
 
+    /// Takes what is still waiting for this attempt, for whoever writes its end.
+    pub(crate) fn take(&self, attempt: AttemptId, fence: Fence) -> Option<Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(attempt, fence))
+    }
+
     fn drain(&self) -> Vec<ProgressUpdate> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting

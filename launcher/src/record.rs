@@ -9,7 +9,7 @@ use cyberbrain_common::{
     db::{
         self, Conn, artifacts, attempts, audit,
         staging::{self, Cursor},
-        supervision::{self, Fenced},
+        supervision::{self, Fenced, ProgressUpdate, record_progress},
         transition::{Applied, Step, transition},
     },
     wake::Backoff,
@@ -17,6 +17,7 @@ use cyberbrain_common::{
 use cyberbrain_core::{
     ids::{AttemptId, Fence, RunJobId},
     lifecycle::{Event, Refusal},
+    outcome::Progress,
 };
 use sqlx::Connection;
 use tokio::time::{sleep, timeout};
@@ -35,6 +36,8 @@ pub(crate) struct Record {
     pub step: Option<Step>,
     /// Id of a container that was made.
     pub spawned: Option<(String, audit::Entry)>,
+    /// What the worker last said of itself, if nobody has written it down yet.
+    pub progress: Option<Progress>,
     pub artifacts: Vec<artifacts::ArtifactFile>,
     pub cursors: Vec<Cursor>,
     pub audit: Vec<audit::Entry>,
@@ -117,6 +120,12 @@ impl Agent {
     }
 
     async fn apply(&self, tx: &mut Conn, owned: &Owned, record: &Record) -> Result<Written, db::Error> {
+        if let Some(progress) = &record.progress {
+            // Before the step: it may end the attempt, and an ended one makes no progress.
+            let update =
+                ProgressUpdate { attempt: owned.attempt, fence: owned.fence, progress: progress.clone() };
+            record_progress(tx, &[update]).await?;
+        }
         let applied = match &record.step {
             Some(step) => Some(transition(tx, step.clone(), &Self::actor()).await?),
             None => None,

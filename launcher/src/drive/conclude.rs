@@ -120,7 +120,8 @@ impl Drive {
             ..Facts::default()
         };
         let event = Event::Finish { fence, outcome: judgement.outcome };
-        Record { step: Some(Step { facts, ..self.event(event) }), ..Record::default() }
+        let progress = self.agent.progress.take(self.job.attempt, fence);
+        Record { step: Some(Step { facts, ..self.event(event) }), progress, ..Record::default() }
     }
 
     /// What the worker left; `None` if that can't be read at all, which is logged.

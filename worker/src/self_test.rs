@@ -1,6 +1,6 @@
 //! `self-test`: behaves in one exactly known way, so that an installation can check how it treats workers.
 //!
-//! `cyberbrain doctor`-like checks and the launchers' tests run it in real containers: does an exit code
+//! Checks of an installation and the tests of launchers run it in real containers: does an exit code
 //! arrive, is memory limited, is `/uploads` read-only, are links and pipes refused, is a flood of log bounded, does
 //! SIGTERM arrive, is what ignores it killed. It is never a job of a Run that a user asks for.
 

@@ -74,7 +74,7 @@ fn a_log_that_was_not_staged_or_lies_elsewhere_is_an_error() {
 fn staged_json_of_another_form_is_an_error_that_names_the_file() {
     let worker = Worker::of("log_triage");
     worker.stage("logs/index.json", &serde_json::json!({"sources": 7}));
-    let error = worker.run(Job::LogTriage).unwrap_err();
+    let error = worker.execute(Job::LogTriage).unwrap_err();
     assert!(
         matches!(&error, Error::InputForm { path, .. } if path.ends_with("logs/index.json")),
         "{error:?}"

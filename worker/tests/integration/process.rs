@@ -220,6 +220,7 @@ fn two_hundred_megabytes_take_little_memory() {
     let path = worker.directories().input.join("logs/0.log");
     let bytes = write_flood(&path, BYTES);
     worker.edit_index(|index| index.sources[0].bytes = bytes);
+    worker.stage_index();
 
     let begun = Instant::now();
     let mut process = Process::start(&worker, &["log-triage"]);

@@ -61,7 +61,6 @@ impl Worker {
             inputs: Vec::new(),
         };
         worker.stage(JOB_FILE, &job);
-        worker.stage(&format!("{LOGS_FOLDER}/{LOG_INDEX_FILE}"), &worker.index);
         worker
     }
 
@@ -85,7 +84,6 @@ impl Worker {
             bytes: content.len() as u64,
             dropped_bytes: 0,
         });
-        self.write_index();
     }
 
     /// Stages lines that were logged a second apart.
@@ -107,7 +105,6 @@ impl Worker {
     /// Changes the log index.
     pub fn edit_index(&mut self, edit: impl FnOnce(&mut LogIndex)) {
         edit(&mut self.index);
-        self.write_index();
     }
 
     /// Stages an earlier result.
@@ -122,6 +119,12 @@ impl Worker {
 
     /// Runs the job; what it leaves keeps all limits.
     pub fn run(&self, job: Job) -> Result<Left, Error> {
+        self.stage_index();
+        self.execute(job)
+    }
+
+    /// [`run`](Self::run) with what was staged so far and nothing else.
+    pub fn execute(&self, job: Job) -> Result<Left, Error> {
         let mut stdout = Vec::new();
         execute(Args { directories: self.directories(), job }, &mut stdout)?;
         let stdout = String::from_utf8(stdout).unwrap();
@@ -148,7 +151,8 @@ impl Worker {
         self.root.path().join("out").join(name)
     }
 
-    fn write_index(&self) {
+    /// Stages the log index as it is now; [`run`](Self::run) does it by itself.
+    pub fn stage_index(&self) {
         self.stage(&format!("{LOGS_FOLDER}/{LOG_INDEX_FILE}"), &self.index);
     }
 }

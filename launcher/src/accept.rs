@@ -29,8 +29,8 @@ pub(crate) async fn run(agent: Arc<Agent>, shutdown: CancellationToken) {
             continue;
         }
         match take_share(&agent).await {
-            Ok(Share { left: 0 }) => {}
-            Ok(Share { .. }) => {
+            Ok(Left(0)) => {}
+            Ok(Left(_)) => {
                 tokio::select! {
                     () = sleep(COURTESY) => {}
                     () = shutdown.cancelled() => return,
@@ -52,22 +52,20 @@ pub(crate) async fn run(agent: Arc<Agent>, shutdown: CancellationToken) {
     }
 }
 
-struct Share {
-    /// Offers that were left to siblings.
-    left: u32,
-}
+/// Offers that were left to siblings.
+struct Left(u32);
 
-async fn take_share(agent: &Arc<Agent>) -> Result<Share, db::Error> {
+async fn take_share(agent: &Arc<Agent>) -> Result<Left, db::Error> {
     let look = async {
         let mut connection = agent.pool.acquire().await?;
         offers::share(&mut connection, agent.host, agent.launcher).await
     };
     let share = bounded(look).await?;
     if share.offers == 0 {
-        return Ok(Share { left: 0 });
+        return Ok(Left(0));
     }
-    let taken = take(agent, share.offers.div_ceil(share.launchers)).await?;
-    Ok(Share { left: share.offers.saturating_sub(taken) })
+    let taken = take(agent, share.part()).await?;
+    Ok(Left(share.offers.saturating_sub(taken)))
 }
 
 /// Accepts at most `limit` offers, and no more than there is room for; how many it were.

@@ -1,6 +1,6 @@
 //! From a station to an agent: who the engine is, what it holds, and the one transaction that registers all of it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use cyberbrain_common::{
     db::{
@@ -15,7 +15,12 @@ use cyberbrain_common::{
     ids::fresh,
     wake::Debouncer,
 };
-use cyberbrain_core::{audit::Operation, ids::LauncherId, spec::ImageRef, staging::GpuOrigin};
+use cyberbrain_core::{
+    audit::Operation,
+    ids::{HostId, InstanceId, LauncherId},
+    spec::ImageRef,
+    staging::GpuOrigin,
+};
 use sqlx::Connection;
 use tokio::{
     sync::{Mutex, Notify, watch},
@@ -28,10 +33,11 @@ use crate::{
     args::LimitArgs,
     error::Error,
     gpu::{Gpu, GpuMonitor, Reading},
-    layout::Layout,
+    layout::{Layout, Translation},
     orders::Register,
+    preflight::Ground,
     progress::ProgressSink,
-    runtime::{ImageId, ImageOnEngine, RuntimeKind},
+    runtime::{EngineIdentity, ImageId, ImageOnEngine, RuntimeKind},
     station::Station,
 };
 
@@ -41,6 +47,8 @@ const DATABASE_RETRY: Duration = Duration::from_secs(1);
 const FIRST_READING: Duration = Duration::from_secs(15);
 /// How often GPUs are sampled.
 const GPU_PERIOD: Duration = Duration::from_secs(2);
+/// Hosts of one name that are told apart by a number.
+const MAX_NAMES: u32 = 64;
 
 /// What all agents of a process share.
 pub(crate) struct Shared {
@@ -78,7 +86,7 @@ pub(crate) async fn await_database(pool: &Pool, shutdown: &CancellationToken) ->
             Ok(None) if told => {}
             Ok(None) => tracing::info!("waiting for the database to be migrated"),
             Err(error) if told => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "still no database")
+                tracing::debug!(error = &error as &dyn std::error::Error, "still no database");
             }
             Err(error) => {
                 tracing::warn!(
@@ -109,13 +117,19 @@ impl From<&LimitArgs> for Limits {
     }
 }
 
-/// Registers one station.
-pub(crate) async fn enlist(
-    shared: &Shared,
+/// A station that has been looked at, and not registered yet.
+pub(crate) struct Prepared {
     station: Station,
-    labels: &std::collections::BTreeMap<String, String>,
-    metrics_url: Option<&str>,
-) -> Result<Enlisted, Error> {
+    identity: EngineIdentity,
+    worker_image: ImageId,
+    on_engine: Vec<ImageOnEngine>,
+    layout: Layout,
+    monitor: GpuMonitor,
+    gpus: Vec<Gpu>,
+}
+
+/// Looks at one station: its engine, its images, its GPUs.
+pub(crate) async fn prepare(shared: &Shared, station: Station) -> Result<Prepared, Error> {
     let identity = station.runtime.identify().await?;
     let worker_image = station.runtime.install_worker_image(&station.executable).await?;
     tracing::info!(
@@ -126,44 +140,132 @@ pub(crate) async fn enlist(
     let probe = station.gpus.clone();
     let mut monitor = GpuMonitor::start(move || probe.open(), GPU_PERIOD).map_err(Error::Thread)?;
     let gpus = first_look(&mut monitor).await;
-    let launcher: LauncherId = fresh();
-    let facts = HostFacts {
-        engine_id: identity.engine_id.clone(),
-        machine_id: identity.machine_id.clone(),
-        name: station.name.clone(),
-        boot_id: identity.boot_id.clone(),
-        runtime: identity.kind.as_str(),
-        labels: labels.clone(),
-        cpu_millis: identity.cpus.saturating_mul(1_000).min(i32::MAX.unsigned_abs()),
-        memory_mib: identity.memory_mib.min(i32::MAX.unsigned_abs()),
-        max_attempts: shared.limits.attempts,
-    };
-    let (host, host_name) =
-        register(shared, facts, &gpus, &on_engine, &worker_image, launcher, metrics_url, identity.kind)
-            .await?;
-    tracing::info!(host.name = host_name, host.id = %host, launcher.id = %launcher, gpus = gpus.len(), "registered");
-    let agent = Agent {
-        host,
-        host_name,
-        launcher,
-        boot_id: identity.boot_id,
-        instance: shared.instance.clone(),
-        kind: identity.kind,
-        runtime: Arc::clone(&station.runtime),
-        worker_image,
-        pool: shared.pool.clone(),
-        layout: shared.layout.clone(),
-        limits: shared.limits.clone(),
-        register: Arc::new(Register::new(launcher)),
-        progress: Arc::clone(&shared.progress),
-        tasks: shared.tasks.clone(),
-        freed: Arc::clone(&shared.freed),
-        taking: Mutex::new(()),
-        reconciled: watch::Sender::new(false),
-        offers: Notify::new(),
-        disorder: Notify::new(),
-    };
-    Ok(Enlisted { agent: Arc::new(agent), engine_id: identity.engine_id, monitor, station })
+    let translation = Translation::from_mounts(station.mounts.clone());
+    let layout = Layout { translation, ..shared.layout.clone() };
+    Ok(Prepared { station, identity, worker_image, on_engine, layout, monitor, gpus })
+}
+
+impl Prepared {
+    /// What its workers would stand on.
+    pub(crate) fn ground(&self, instance: InstanceId) -> Ground<'_> {
+        Ground {
+            kind: self.identity.kind,
+            runtime: self.station.runtime.as_ref(),
+            instance,
+            image: &self.worker_image,
+            layout: &self.layout,
+        }
+    }
+
+    /// Registers host, launcher, GPUs and images in one transaction.
+    pub(crate) async fn register(
+        self,
+        shared: &Shared,
+        labels: &BTreeMap<String, String>,
+        metrics_url: Option<&str>,
+    ) -> Result<Enlisted, Error> {
+        let identity = &self.identity;
+        let mut facts = HostFacts {
+            engine_id: identity.engine_id.clone(),
+            machine_id: identity.machine_id.clone(),
+            name: self.station.name.clone(),
+            boot_id: identity.boot_id.clone(),
+            runtime: identity.kind.as_str(),
+            labels: labels.clone(),
+            cpu_millis: identity.cpus.saturating_mul(1_000).min(i32::MAX.unsigned_abs()),
+            memory_mib: identity.memory_mib.min(i32::MAX.unsigned_abs()),
+            max_attempts: shared.limits.attempts,
+        };
+        let launcher = fresh();
+        let host = self.register_as(shared, &mut facts, launcher, metrics_url).await?;
+        let host_name = facts.name;
+        tracing::info!(host.name = host_name, host.id = %host, launcher.id = %launcher, gpus = self.gpus.len(), "registered");
+        let agent = Agent {
+            host,
+            host_name,
+            launcher,
+            boot_id: self.identity.boot_id,
+            instance: shared.instance.clone(),
+            kind: self.identity.kind,
+            runtime: Arc::clone(&self.station.runtime),
+            worker_image: self.worker_image,
+            pool: shared.pool.clone(),
+            layout: self.layout,
+            limits: shared.limits.clone(),
+            register: Arc::new(Register::new(launcher)),
+            progress: Arc::clone(&shared.progress),
+            tasks: shared.tasks.clone(),
+            freed: Arc::clone(&shared.freed),
+            taking: Mutex::new(()),
+            reconciled: watch::Sender::new(false),
+            offers: Notify::new(),
+            disorder: Notify::new(),
+        };
+        Ok(Enlisted {
+            agent: Arc::new(agent),
+            engine_id: self.identity.engine_id,
+            monitor: self.monitor,
+            station: self.station,
+        })
+    }
+
+    /// Registers under the wanted name, or under one that is free where that is ours to choose; `facts` says which.
+    async fn register_as(
+        &self,
+        shared: &Shared,
+        facts: &mut HostFacts,
+        launcher: LauncherId,
+        metrics_url: Option<&str>,
+    ) -> Result<HostId, Error> {
+        let wanted = facts.name.clone();
+        let mut number = 1;
+        loop {
+            let error = match self.try_register(shared, facts, launcher, metrics_url).await {
+                Ok(host) => return Ok(host),
+                Err(error) => error,
+            };
+            number += 1;
+            match error {
+                // Each launcher without an engine is an engine of its own, so several on one machine need names.
+                RegisterError::NameTaken { .. }
+                    if self.identity.kind == RuntimeKind::Process && number <= MAX_NAMES =>
+                {
+                    facts.name = format!("{}-{number}", &wanted[..wanted.len().min(59)]);
+                }
+                error => {
+                    refuse(shared, facts, &error).await;
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    async fn try_register(
+        &self,
+        shared: &Shared,
+        facts: &HostFacts,
+        launcher: LauncherId,
+        metrics_url: Option<&str>,
+    ) -> Result<HostId, RegisterError> {
+        let mut connection = shared.pool.acquire().await?;
+        let mut tx = connection.begin().await?;
+        let host = hosts::register(&mut tx, facts).await?;
+        let rows: Vec<GpuFacts> = self.gpus.iter().map(gpu_facts).collect();
+        gpus::register(&mut tx, host, &rows).await?;
+        let launcher = LauncherFacts {
+            id: launcher,
+            host,
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION"),
+            files_url: None,
+            metrics_url: metrics_url.map(str::to_owned),
+        };
+        launchers::register(&mut tx, &launcher).await?;
+        let images = held_images(&mut tx, &self.on_engine, &self.worker_image).await?;
+        hosts::record_images(&mut tx, host, &images).await?;
+        tx.commit().await?;
+        Ok(host)
+    }
 }
 
 async fn first_look(monitor: &mut GpuMonitor) -> Vec<Gpu> {
@@ -180,63 +282,6 @@ async fn first_look(monitor: &mut GpuMonitor) -> Vec<Gpu> {
             Vec::new()
         }
     }
-}
-
-#[expect(clippy::too_many_arguments, reason = "one transaction writes all of these")]
-async fn register(
-    shared: &Shared,
-    mut facts: HostFacts,
-    gpus: &[Gpu],
-    on_engine: &[ImageOnEngine],
-    worker_image: &ImageId,
-    launcher: LauncherId,
-    metrics_url: Option<&str>,
-    kind: RuntimeKind,
-) -> Result<(cyberbrain_core::ids::HostId, String), Error> {
-    let wanted = facts.name.clone();
-    for number in 2.. {
-        let launcher = LauncherFacts {
-            id: launcher,
-            // Filled in by the transaction.
-            host: uuid::Uuid::nil().into(),
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION"),
-            files_url: None,
-            metrics_url: metrics_url.map(str::to_owned),
-        };
-        match try_register(shared, &facts, gpus, on_engine, worker_image, launcher).await {
-            Ok(host) => return Ok((host, facts.name)),
-            // Each launcher without an engine is an engine of its own, so several on one machine need names.
-            Err(RegisterError::NameTaken { .. }) if kind == RuntimeKind::Process && number < 100 => {
-                facts.name = format!("{}-{number}", &wanted[..wanted.len().min(59)]);
-            }
-            Err(error) => {
-                refuse(shared, &facts, &error).await;
-                return Err(error.into());
-            }
-        }
-    }
-    unreachable!("the loop ends by returning: its guard bounds the numbers")
-}
-
-async fn try_register(
-    shared: &Shared,
-    facts: &HostFacts,
-    gpus: &[Gpu],
-    on_engine: &[ImageOnEngine],
-    worker_image: &ImageId,
-    launcher: LauncherFacts,
-) -> Result<cyberbrain_core::ids::HostId, RegisterError> {
-    let mut connection = shared.pool.acquire().await?;
-    let mut tx = connection.begin().await?;
-    let host = hosts::register(&mut tx, facts).await?;
-    let rows: Vec<GpuFacts> = gpus.iter().map(gpu_facts).collect();
-    gpus::register(&mut tx, host, &rows).await?;
-    launchers::register(&mut tx, &LauncherFacts { host, ..launcher }).await?;
-    let images = held_images(&mut tx, on_engine, worker_image).await?;
-    hosts::record_images(&mut tx, host, &images).await?;
-    tx.commit().await?;
-    Ok(host)
 }
 
 /// The refusal is for people, who look into the audit trail.

@@ -7,7 +7,7 @@ use cyberbrain_common::{
     telemetry,
 };
 
-use crate::{gpu::SpecError, runtime};
+use crate::{gpu::SpecError, preflight, runtime};
 
 /// Why a launcher can't start, or has to end.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +34,8 @@ pub enum Error {
         "{given:?} is no name for a host: use letters, digits, '.', '_' and '-', 63 at most, and set CYBERBRAIN_HOST"
     )]
     HostName { given: String },
-    #[error("{}: no mount of this container holds it, so the engine's host can't share it with workers; mount it at the same place or set --logs", path.display())]
-    NotShared { path: PathBuf },
+    #[error("workers can't run here; --skip-preflight starts nevertheless")]
+    Preflight(#[from] preflight::Error),
     #[error("the ready file can't be written")]
     Announce(#[source] io::Error),
     #[error("a thread can't be started")]

@@ -71,13 +71,18 @@ impl Layout {
 
     /// Makes the directories. Idempotent.
     pub(crate) fn prepare(&self, dir: &AttemptDir) -> io::Result<()> {
-        fs::create_dir_all(&dir.root)?;
-        for (path, mode) in [(dir.input(), 0o755), (dir.output(), 0o755)] {
-            fs::create_dir_all(&path)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        self.prepare_at(&dir.root)
+    }
+
+    /// The same for a directory that is no attempt's.
+    pub(crate) fn prepare_at(&self, root: &Path) -> io::Result<()> {
+        let output = root.join("out");
+        for path in [&root.join("in"), &output] {
+            fs::create_dir_all(path)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         }
         if rustix::process::geteuid().is_root() {
-            chown(dir.output(), Some(self.worker.uid), Some(self.worker.gid))?;
+            chown(output, Some(self.worker.uid), Some(self.worker.gid))?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod enlist;
 mod error;
 mod layout;
 mod orders;
+pub mod preflight;
 mod progress;
 mod reconcile;
 mod record;

@@ -61,7 +61,7 @@ impl ProgressSink {
             match timeout(WRITE_LIMIT, write).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "progress not written")
+                    tracing::debug!(error = &error as &dyn std::error::Error, "progress not written");
                 }
                 Err(_) => tracing::debug!("progress not written in time"),
             }

@@ -22,6 +22,7 @@ use crate::{
     guard::Beacon,
     layout::{Layout, Translation},
     orders::Order,
+    preflight,
     progress::ProgressSink,
     reconcile,
     runtime::User,
@@ -84,7 +85,11 @@ pub async fn serve(
     let labels = args.label_map();
     let mut enlisted = Vec::new();
     for station in stations {
-        enlisted.push(enlist::enlist(&shared, station, &labels, metrics_url).await?);
+        let host = enlist::prepare(&shared, station).await?;
+        if !args.engine.skip_preflight {
+            preflight::run(&host.ground(shared.instance.id)).await?;
+        }
+        enlisted.push(host.register(&shared, &labels, metrics_url).await?);
     }
     let identities: Vec<(Arc<Agent>, String)> =
         enlisted.iter().map(|host| (Arc::clone(&host.agent), host.engine_id.clone())).collect();
@@ -110,6 +115,7 @@ pub async fn serve(
             workers.spawn(consume(agent, working.clone()));
         }
     }
+    workers.spawn(chores::hear_of_offers(agents.clone(), working.clone()));
     if agents.len() > MAX_CONSUMERS {
         workers.spawn(chores::look_for_offers(agents.clone(), working.clone()));
     }

@@ -22,6 +22,8 @@ pub struct Station {
     pub gpus: ProbeChoice,
     /// What the built-in worker image is made of.
     pub executable: PathBuf,
+    /// Our own mounts when we run in a container of this engine ourselves: path here, path on its host.
+    pub mounts: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Makes what the options ask for.
@@ -52,14 +54,16 @@ async fn docker(args: &Args, name: String) -> Result<Station, Error> {
         ProbeChoice::Nvml { .. } | ProbeChoice::None => args.engine.gpu_injection,
     };
     let options = DockerOptions { host: args.engine.docker_host.clone(), gpu_injection };
-    let runtime = Arc::new(DockerRuntime::connect(&options).await?);
-    Ok(Station { name, runtime, gpus, executable: running_executable() })
+    let runtime = DockerRuntime::connect(&options).await?;
+    let mounts = runtime.own_mounts().await?;
+    Ok(Station { name, runtime: Arc::new(runtime), gpus, executable: running_executable(), mounts })
 }
 
 async fn process(args: &Args, name: String) -> Result<Station, Error> {
     let state = args.directories.data_dir.join("engines");
     let runtime = Arc::new(ProcessRuntime::connect(Program::builtin(), &state).await?);
-    Ok(Station { gpus: probe(args, &name)?, name, runtime, executable: running_executable() })
+    let gpus = probe(args, &name)?;
+    Ok(Station { name, runtime, gpus, executable: running_executable(), mounts: Vec::new() })
 }
 
 fn simulated(args: &Args, name: &str) -> Result<Vec<Station>, Error> {
@@ -72,7 +76,7 @@ fn simulated(args: &Args, name: &str) -> Result<Vec<Station>, Error> {
                 None => ProbeChoice::None,
             };
             let runtime = Arc::new(SimulatedRuntime::new(SimulatedOptions::named(name.clone())));
-            Ok(Station { name, runtime, gpus, executable: running_executable() })
+            Ok(Station { name, runtime, gpus, executable: running_executable(), mounts: Vec::new() })
         })
         .collect()
 }

@@ -28,6 +28,21 @@ pub struct Share {
     pub offers: u32,
     /// Live launchers of the host, this one included.
     pub launchers: u32,
+    /// Attempts that this launcher drives.
+    pub own: u32,
+    /// Attempts that the others drive.
+    pub others: u32,
+}
+
+impl Share {
+    /// How many offers are ours to take at once: an equal part of them, and no more than makes our load an equal part
+    /// of all of it. What is left is for the siblings first.
+    #[must_use]
+    pub fn part(self) -> u32 {
+        let load = self.own.saturating_add(self.others).saturating_add(self.offers);
+        let fair = load.div_ceil(self.launchers).saturating_sub(self.own);
+        self.offers.div_ceil(self.launchers).min(fair)
+    }
 }
 
 /// What is on offer to this host, and how many launchers share it.
@@ -38,14 +53,22 @@ pub async fn share(connection: &mut Conn, host: HostId, launcher: LauncherId) ->
     let row = sqlx::query!(
         r#"select
              (select count(*) from attempts where host_id = $1 and state = 'offered') as "offers!",
-             (select count(*) from launchers where host_id = $1 and state = 'live' and id <> $2) as "siblings!""#,
+             (select count(*) from launchers where host_id = $1 and state = 'live' and id <> $2) as "siblings!",
+             (select count(*) from attempts where launcher_id = $2 and state not in ('done', 'lost')) as "own!",
+             (select count(*) from attempts a join launchers l on l.id = a.launcher_id
+              where a.host_id = $1 and a.state not in ('done', 'lost') and l.state = 'live' and l.id <> $2) as "others!""#,
         host.uuid(),
         launcher.uuid(),
     )
     .fetch_one(connection)
     .await?;
     let count = |rows: i64| u32::try_from(rows).unwrap_or(u32::MAX);
-    Ok(Share { offers: count(row.offers), launchers: count(row.siblings).saturating_add(1) })
+    Ok(Share {
+        offers: count(row.offers),
+        launchers: count(row.siblings).saturating_add(1),
+        own: count(row.own),
+        others: count(row.others),
+    })
 }
 
 /// Which of these hosts have open offers.
@@ -163,4 +186,28 @@ pub async fn hand_over(connection: &mut Conn, held: &[Taken], actor: &Actor) -> 
     let steps: Vec<Step> =
         held.iter().map(|taken| Step::new(taken.run_job, Event::Orphan { fence: taken.fence })).collect();
     transition_all(connection, &steps, actor).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Share;
+
+    #[test]
+    fn the_less_loaded_take_first() {
+        for (offers, launchers, own, others, part) in [
+            (1, 1, 0, 0, 1),
+            (10, 1, 7, 0, 10),
+            (1, 2, 0, 0, 1),
+            (1, 2, 1, 0, 0),
+            (1, 2, 0, 1, 1),
+            (5, 2, 0, 0, 3),
+            (5, 2, 4, 0, 1),
+            (6, 3, 0, 8, 2),
+            (4, 2, 9, 1, 0),
+            (0, 2, 0, 0, 0),
+        ] {
+            let share = Share { offers, launchers, own, others };
+            assert_eq!(share.part(), part, "{share:?}");
+        }
+    }
 }

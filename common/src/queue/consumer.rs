@@ -10,7 +10,6 @@ use apalis::prelude::{WorkerBuilder, WorkerContext, WorkerError};
 use apalis_postgres::Config;
 use cyberbrain_core::ids::HostId;
 use futures::FutureExt;
-use serde::Deserialize;
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::{sync::Semaphore, time, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,6 +18,7 @@ use uuid::Uuid;
 
 use super::{
     LaunchTask, PlaceTask, Queue, RunTask, Task,
+    arrivals::{INSERT_CHANNEL, arrived_in},
     intake::Intake,
     janitor::{release_claims, set_aside_unreadable},
     service::Service,
@@ -29,8 +29,6 @@ use crate::{
     wake::{self, Backoff, Wakes},
 };
 
-/// The channel on which apalis' insert trigger speaks.
-const INSERT_CHANNEL: &str = "apalis::job::insert";
 /// A worker is taken for dead after six missed heartbeats: 30 s.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 const MISSED_HEARTBEATS: usize = 6;
@@ -152,7 +150,8 @@ impl<T: Task> Consumer<T> {
         F: Future<Output = ()> + Send + 'static,
     {
         let queue = self.queue;
-        let wakes = wake::listen(&self.options, INSERT_CHANNEL, move |payload| is_for(queue, payload));
+        let wakes =
+            wake::listen(&self.options, INSERT_CHANNEL, move |payload| arrived_in(payload) == Some(queue));
         let service = Arc::new(Service {
             queue,
             handler,
@@ -286,17 +285,6 @@ impl<T: Task> Consumer<T> {
     async fn await_handlers(&self, handlers: &TaskTracker) {
         let _ = time::timeout(self.handler_timeout + Duration::from_secs(1), handlers.wait()).await;
     }
-}
-
-/// Whether a notification of apalis' trigger is about `queue`.
-fn is_for(queue: Queue, payload: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Inserted<'a> {
-        #[serde(borrow)]
-        job_type: std::borrow::Cow<'a, str>,
-    }
-    serde_json::from_str::<Inserted<'_>>(payload)
-        .is_ok_and(|inserted| inserted.job_type.parse().is_ok_and(|named: Queue| named == queue))
 }
 
 /// Why there is no worker. For the log only.

@@ -63,6 +63,23 @@ pub async fn janitor(pool: &PgPool, retention: Retention) -> Result<Swept, Error
     Ok(Swept { freed, deleted, workers })
 }
 
+/// Marks the waiting tasks of these queues as done, and says how many it were. For a process that finds what they speak
+/// of by itself, because it serves more queues than it can have consumers for.
+///
+/// # Errors
+/// [`Error::Upkeep`].
+pub async fn dismiss(pool: &PgPool, queues: &[Queue]) -> Result<u64, Error> {
+    let names: Vec<String> = queues.iter().map(ToString::to_string).collect();
+    step("dismissing tasks", async {
+        sqlx::query("update apalis.jobs set status = 'Done', done_at = now() where job_type = any($1) and status = 'Pending'")
+            .bind(names)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected())
+    })
+    .await
+}
+
 /// Frees what `worker` had claimed. For a worker that is gone.
 pub(super) async fn release_claims(connection: &mut PgConnection, worker: &str) -> Result<u64, sqlx::Error> {
     sqlx::query(

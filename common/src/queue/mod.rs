@@ -16,6 +16,7 @@
 //!
 //! apalis and apalis-postgres are used in this module and nowhere else.
 
+mod arrivals;
 mod consumer;
 mod intake;
 mod janitor;
@@ -26,8 +27,9 @@ mod stats;
 mod store;
 mod task;
 
+pub use arrivals::arrivals;
 pub use consumer::Consumer;
-pub use janitor::{Retention, Swept, janitor};
+pub use janitor::{Retention, Swept, dismiss, janitor};
 pub use push::push;
 pub use schema::setup;
 pub use stats::{QueueStats, stats};

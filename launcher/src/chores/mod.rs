@@ -13,7 +13,7 @@ use cyberbrain_common::db::{self, hosts, inventory};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use offers::look_for_offers;
+pub(crate) use offers::{hear_of_offers, look_for_offers};
 
 use self::sample::Sampler;
 use crate::{

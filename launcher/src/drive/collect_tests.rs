@@ -46,7 +46,8 @@ fn takes_the_result_and_lists_the_files() {
 
 #[test]
 fn a_result_that_is_no_plain_file_is_refused_without_waiting() {
-    let table: [(&str, fn(&Path)); 5] = [
+    type Make = fn(&Path);
+    let table: [(&str, Make); 5] = [
         ("link to a secret", |path| symlink("/etc/passwd", path).unwrap()),
         ("link within", |path| symlink("report.md", path).unwrap()),
         ("fifo", fifo),

@@ -4,7 +4,14 @@
 //! lines that were written before the end are there after [`Follower::finish`]. Nothing of the output is kept in
 //! memory or sent to the database but progress, sanitised and redacted.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use cyberbrain_common::{db::supervision::Assignment, telemetry};
 use cyberbrain_core::{
@@ -32,6 +39,8 @@ use crate::{
 const BURST_PERIOD: Duration = Duration::from_millis(200);
 /// Pause before a stream that ended or broke is asked for again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Lines that are taken at once, if so many are there.
+const CHUNK_LINES: usize = 256;
 /// What a line costs beside its bytes, for the quota.
 const LINE_OVERHEAD: u64 = 16;
 /// How long an abandoned follower may take to write its burst.
@@ -58,6 +67,8 @@ pub(super) struct Follower {
     ended: CancellationToken,
     abandoned: CancellationToken,
     over_quota: watch::Receiver<bool>,
+    /// Pieces of lines that were read.
+    seen: Arc<AtomicU64>,
 }
 
 impl Follower {
@@ -69,7 +80,9 @@ impl Follower {
     ) -> Self {
         let (quota, over_quota) = watch::channel(false);
         let (ended, abandoned) = (CancellationToken::new(), CancellationToken::new());
+        let seen = Arc::new(AtomicU64::new(0));
         let reader = Reader {
+            seen: Arc::clone(&seen),
             runtime: Arc::clone(&agent.runtime),
             name: name.clone(),
             attempt: job.attempt,
@@ -84,7 +97,7 @@ impl Follower {
             signs: Signs::default(),
         };
         let work = reader.run(dir.clone(), agent.limits.kept_log_bytes, ended.clone(), abandoned.clone());
-        Self { task: tokio::spawn(work), ended, abandoned, over_quota }
+        Self { task: tokio::spawn(work), ended, abandoned, over_quota, seen }
     }
 
     /// Waits until the output has become too much. Pending for ever if it does not. Cancel-safe.
@@ -94,14 +107,23 @@ impl Follower {
         }
     }
 
-    /// The container has ended: takes what is left of its output.
-    pub(super) async fn finish(mut self, limit: Duration) -> Followed {
+    /// The container has ended: takes what is left of its output, as long as some arrives within `patience`.
+    pub(super) async fn finish(mut self, patience: Duration) -> Followed {
         self.ended.cancel();
-        match timeout(limit, &mut self.task).await {
-            Ok(signs) => Followed { signs: signs.unwrap_or_default() },
-            Err(_) => {
-                tracing::warn!(limit_s = limit.as_secs(), "the last output did not arrive in time");
-                self.abandon().await
+        let mut seen = None;
+        loop {
+            match timeout(patience, &mut self.task).await {
+                Ok(signs) => return Followed { signs: signs.unwrap_or_default() },
+                Err(_) => {
+                    let now = self.seen.load(Ordering::Relaxed);
+                    if seen.replace(now) == Some(now) {
+                        tracing::warn!(
+                            patience_s = patience.as_secs(),
+                            "the last output did not arrive in time"
+                        );
+                        return self.abandon().await;
+                    }
+                }
             }
         }
     }
@@ -127,6 +149,7 @@ impl Drop for Follower {
 }
 
 struct Reader {
+    seen: Arc<AtomicU64>,
     runtime: Arc<dyn WorkerRuntime>,
     name: ContainerName,
     attempt: AttemptId,
@@ -183,13 +206,13 @@ impl Reader {
                 () = sleep(PAUSE) => {}
             }
         }
-        if let Some(segment) = segment {
-            if let Err(error) = segment.close().await {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the end of the log segment can't be written"
-                );
-            }
+        if let Some(segment) = segment
+            && let Err(error) = segment.close().await
+        {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the end of the log segment can't be written"
+            );
         }
         self.signs
     }
@@ -214,11 +237,12 @@ impl Reader {
         abandoned: &CancellationToken,
     ) -> Pass {
         let source = LogSource::Ours(self.name.clone());
-        let mut lines = self.runtime.logs(LogRequest { source, after: self.after, follow });
+        let lines = self.runtime.logs(LogRequest { source, after: self.after, follow });
+        let mut lines = lines.ready_chunks(CHUNK_LINES);
         let mut due = Instant::now() + BURST_PERIOD;
         let mut quiet = true;
         loop {
-            let line = tokio::select! {
+            let lines = tokio::select! {
                 biased;
                 () = abandoned.cancelled() => {
                     self.write_burst(segment).await;
@@ -234,33 +258,44 @@ impl Reader {
                     due = Instant::now() + BURST_PERIOD;
                     continue;
                 }
-                line = lines.next() => line,
+                lines = lines.next() => lines,
+            };
+            let Some(lines) = lines else {
+                self.write_burst(segment).await;
+                return Pass::Over;
             };
             quiet = false;
-            match line {
-                Some(Ok(line)) => {
-                    self.note(&line);
-                    let full = segment.as_mut().map(|segment| segment.push(&line));
-                    if full == Some(Burst::Full) {
-                        self.write_burst(segment).await;
-                    }
+            self.seen.fetch_add(lines.len() as u64, Ordering::Relaxed);
+            for line in lines {
+                if let Some(end) = self.take(line, segment).await {
+                    return end;
                 }
-                Some(Err(Error::NotFound { .. })) => {
+            }
+        }
+    }
+
+    /// Takes one piece of a line, or learns why there are no more.
+    async fn take(&mut self, line: Result<LogLine, Error>, segment: &mut Option<Segment>) -> Option<Pass> {
+        match line {
+            Ok(line) => {
+                self.note(&line);
+                let full = segment.as_mut().map(|segment| segment.push(&line));
+                if full == Some(Burst::Full) {
                     self.write_burst(segment).await;
-                    return Pass::Gone;
                 }
-                Some(Err(error)) => {
-                    tracing::debug!(
-                        error = &error as &dyn std::error::Error,
-                        "the log stream broke, going on after its last line"
-                    );
-                    self.write_burst(segment).await;
-                    return Pass::Over;
-                }
-                None => {
-                    self.write_burst(segment).await;
-                    return Pass::Over;
-                }
+                None
+            }
+            Err(Error::NotFound { .. }) => {
+                self.write_burst(segment).await;
+                Some(Pass::Gone)
+            }
+            Err(error) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "the log stream broke, going on after its last line"
+                );
+                self.write_burst(segment).await;
+                Some(Pass::Over)
             }
         }
     }
@@ -292,10 +327,11 @@ impl Reader {
                 self.signs.command_not_executed |= begins && line.bytes.starts_with(b"[FATAL tini");
             }
             LogStream::Stdout => {
-                if begins && !self.cut {
-                    if let Some(progress) = progress_of(&line.bytes) {
-                        self.progress.put(self.attempt, self.fence, progress);
-                    }
+                if begins
+                    && !self.cut
+                    && let Some(progress) = progress_of(&line.bytes)
+                {
+                    self.progress.put(self.attempt, self.fence, progress);
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::super::plan::{Access, ContainerPlan};
 
 const MIB: i64 = 1024 * 1024;
 /// The container's own log files: the stream is what counts, they only bridge a launcher's absence.
-const LOG_MAX_SIZE: &str = "16m";
+const LOG_MAX_SIZE: &str = "64m";
 const LOG_MAX_FILES: &str = "4";
 /// Every engine may give this many: more than its own hard limit is refused where it lacks the privilege to
 /// raise it (rootless, nested), and 4096 is the kernel's own default for that limit.

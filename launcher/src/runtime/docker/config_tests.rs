@@ -70,7 +70,7 @@ fn the_life_cycle_stays_ours() {
     assert_eq!(log.typ.as_deref(), Some("json-file"));
     assert_eq!(
         log.config.unwrap(),
-        HashMap::from([("max-size".into(), "16m".into()), ("max-file".into(), "4".into())])
+        HashMap::from([("max-size".into(), "64m".into()), ("max-file".into(), "4".into())])
     );
 }
 

@@ -16,6 +16,7 @@ mod containers;
 mod images;
 mod inventory;
 mod logs;
+mod own;
 mod wait;
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};

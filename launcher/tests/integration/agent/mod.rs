@@ -2,4 +2,5 @@
 
 mod adoption;
 mod outcomes;
+mod registration;
 mod world;

@@ -228,7 +228,7 @@ async fn fifty_megabytes_of_output_are_kept_and_counted() {
     let _launcher = world.launcher(&["--log-keep-mib", "200"]).await;
     let line = "0123456789012345678901234567890123456789012345678901234567890123456789012345678";
     let (job, attempt) = world.offered(&format!("yes {line} | head -n 655360; {GOOD}")).await;
-    let row = world.until_released(attempt).await;
+    let row = world.until_released_within(attempt, PATIENCE * 5).await;
     assert_eq!(row.status, "success", "{row:?}");
     let log = std::fs::read(world.attempt_dir(job, attempt).join("container-f1.log")).unwrap();
     let lines = log.split(|byte| *byte == b'\n').filter(|text| text.ends_with(line.as_bytes())).count();

@@ -23,7 +23,7 @@ use cyberbrain_launcher::{
     gpu::ProbeChoice,
     runtime::{DockerRuntime, WorkerRuntime},
 };
-use cyberbrain_testkit::{TestDb, wait_for};
+use cyberbrain_testkit::{TestDb, wait_for, wait_until};
 use sqlx::Connection;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -91,25 +91,17 @@ impl World {
     /// Starts a launcher and waits until it takes work.
     pub async fn launcher(&self, options: &[&str]) -> Launcher {
         let before = self.launchers().await;
-        let mut launcher = self.start(options);
-        let id = wait_for("the launcher to register", PATIENCE, async || {
-            self.launchers().await.into_iter().find(|id| !before.contains(id))
-        })
-        .await;
-        wait_for("the host to be reconciled", PATIENCE, async || {
-            let reconciled: bool =
-                sqlx::query_scalar("select bool_and(reconciled_at is not null) from hosts")
-                    .fetch_one(&self.pool)
-                    .await
-                    .unwrap();
-            reconciled.then_some(())
-        })
-        .await;
+        let ready = self.data.path().join(format!("ready-{}", uuid::Uuid::now_v7()));
+        let own = ["--skip-preflight", "--ready-file", ready.to_str().unwrap()];
+        let mut launcher = self.start(&[options, &own].concat());
+        wait_until("the launcher to serve", PATIENCE, async || ready.exists()).await;
+        let id = self.launchers().await.into_iter().find(|id| !before.contains(id)).unwrap();
         launcher.id = id;
         launcher
     }
 
-    fn start(&self, options: &[&str]) -> Launcher {
+    /// Starts a launcher, with its preflight unless an option says otherwise.
+    pub fn start(&self, options: &[&str]) -> Launcher {
         let data = self.data.path().to_str().unwrap().to_owned();
         let own = ["launcher", "--database-url", &self.db.url, "--data-dir", &data, "--host", "testhost"];
         let args = Cli::parse_from(own.iter().chain(options)).args;
@@ -118,6 +110,7 @@ impl World {
             runtime: Arc::new(self.engine.clone()) as Arc<dyn WorkerRuntime>,
             gpus: ProbeChoice::None,
             executable: PathBuf::from("/bin/sleep"),
+            mounts: Vec::new(),
         };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -230,9 +223,21 @@ impl World {
         .await
     }
 
+    pub async fn until_accepted(&self, attempt: AttemptId) -> Row {
+        wait_for("somebody to accept", PATIENCE, async || {
+            let row = self.row(attempt).await;
+            (row.state != "offered").then_some(row)
+        })
+        .await
+    }
+
     /// Until it has ended and given its place back.
     pub async fn until_released(&self, attempt: AttemptId) -> Row {
-        wait_for("the attempt to be released", PATIENCE, async || {
+        self.until_released_within(attempt, PATIENCE).await
+    }
+
+    pub async fn until_released_within(&self, attempt: AttemptId, limit: Duration) -> Row {
+        wait_for("the attempt to be released", limit, async || {
             let row = self.row(attempt).await;
             row.released.then_some(row)
         })
@@ -316,14 +321,19 @@ impl Launcher {
         }
     }
 
-    /// As SIGTERM does; waits for its end.
-    pub async fn stop(mut self) -> Result<(), Error> {
-        self.shutdown.cancel();
+    /// Waits until it ends by itself.
+    pub async fn ended(mut self) -> Result<(), Error> {
         let ended = self.served.take().unwrap().await.unwrap();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
         ended
+    }
+
+    /// As SIGTERM does; waits for its end.
+    pub async fn stop(self) -> Result<(), Error> {
+        self.shutdown.cancel();
+        self.ended().await
     }
 }
 

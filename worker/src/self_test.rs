@@ -38,6 +38,9 @@ pub enum Check {
     Exit {
         #[arg(long)]
         code: u8,
+        /// Sleep first
+        #[arg(long, default_value_t = 0)]
+        after_seconds: u64,
     },
     /// Sleep, then succeed
     Sleep {
@@ -101,8 +104,17 @@ pub fn run(
 ) -> Result<(), Error> {
     let result_path = directories.output.join(RESULT_FILE);
     match args.check {
-        Check::Exit { code: 0 } => Ok(()),
-        Check::Exit { code } => Err(Error::AskedToExit { code }),
+        Check::Exit { code, after_seconds } => {
+            let mut slept = false;
+            let waited = tick_until_term(Duration::from_secs(after_seconds), OnTerm::End, || {
+                Ok(if std::mem::replace(&mut slept, true) { Tick::Enough } else { Tick::More })
+            })?;
+            match (waited, code) {
+                (Waited::Terminated, _) => Err(Error::Terminated),
+                (Waited::TimeIsUp, 0) => Ok(()),
+                (Waited::TimeIsUp, code) => Err(Error::AskedToExit { code }),
+            }
+        }
         Check::Sleep { seconds, ignore_sigterm } => {
             let on_term = if ignore_sigterm { OnTerm::Ignore } else { OnTerm::End };
             // Said once SIGTERM is awaited: who reads it can send one.

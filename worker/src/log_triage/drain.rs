@@ -222,7 +222,7 @@ mod tests {
         let mut refused = 0;
         for n in 0..4 * MAX_LEAF {
             let word = |place: usize| -> String {
-                let letter = |shift: usize| char::from(b'a' + ((n * (place * 31 + 7)) >> shift) as u8 % 26);
+                let letter = |shift: usize| char::from(b'a' + (((n * (place * 31 + 7)) >> shift) as u8 % 26));
                 [letter(0), letter(2), letter(4), letter(6), letter(8)].iter().collect()
             };
             let text = format!("start {} {} {} {}", word(1), word(2), word(3), word(4));

@@ -119,6 +119,40 @@ async fn the_limit_of_concurrent_runs_holds_under_concurrency_and_the_oldest_go_
     assert_eq!(order, runs.iter().map(|run| run.uuid()).collect::<Vec<_>>(), "the oldest first");
 }
 
+/// Neither counts for the other: the older one is still noted as unapproved, the younger one waits behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_runs_approved_at_once_do_not_pass_the_limit_together() {
+    const ROUNDS: usize = 20;
+    let Some(world) = World::new().await else { return };
+    world
+        .execute("update directives set approval_required = true, max_concurrent_runs = 1 where directive_type = 'D2'")
+        .await;
+    for round in 0..ROUNDS {
+        let pair = [world.launch_cpu(1).await, world.launch_cpu(1).await];
+        for run in pair {
+            assert_eq!(admit(&world.pool, run).await.unwrap(), Admission::Held(Hold::AwaitingApproval));
+        }
+        world
+            .execute(
+                "insert into run_approvals (run_id, decision, decided_by)
+                 select id, 'approved', 'test' from runs where hold = 'awaiting_approval'",
+            )
+            .await;
+        let (one, other) = tokio::join!(admit(&world.pool, pair[0]), admit(&world.pool, pair[1]));
+        let outcomes = [one.unwrap(), other.unwrap()];
+        let admitted =
+            outcomes.iter().filter(|outcome| matches!(outcome, Admission::Admitted { .. })).count();
+        assert_eq!(admitted, 1, "round {round}: {outcomes:?}");
+        let mut connection = world.pool.acquire().await.unwrap();
+        for run in pair {
+            cyberbrain_common::cancel::cancel_run(&mut connection, run, &crate::world::LAUNCHER)
+                .await
+                .unwrap();
+        }
+        assert_eq!(CloseScan::new(world.pool.clone()).run_once().await.unwrap(), 2);
+    }
+}
+
 #[tokio::test]
 async fn a_closed_run_asks_for_the_next_one_of_its_directive() {
     let Some(world) = World::new().await else { return };

@@ -205,26 +205,25 @@ pub struct TakenAttempt {
     pub fence: Fence,
 }
 
-/// A page of taken attempts whose owner is in one of these states, by attempt; locked, without those that somebody
+/// A page of taken attempts whose owner is in this state, by attempt; locked, without those that somebody
 /// is just changing.
 ///
 /// # Errors
 /// A database error.
 pub async fn attempts_of_owners(
     connection: &mut Conn,
-    owners: &[LauncherState],
+    owner: LauncherState,
     after: Option<AttemptId>,
     limit: u32,
 ) -> Result<Vec<TakenAttempt>, Error> {
-    let states: Vec<String> = owners.iter().map(|state| state.as_str().to_owned()).collect();
     let rows = sqlx::query!(
         "select a.id, a.run_job_id, a.host_id, a.fence
          from attempts a join launchers l on l.id = a.launcher_id join run_jobs j on j.id = a.run_job_id
-         where a.state in ('accepted', 'starting', 'running', 'stopping') and l.state = any($1)
+         where a.state in ('accepted', 'starting', 'running', 'stopping') and l.state = $1
              and ($2::uuid is null or a.id > $2)
          order by a.id limit $3
          for no key update of j, a skip locked",
-        &states,
+        owner.as_str(),
         after.map(AttemptId::uuid),
         i64::from(limit),
     )

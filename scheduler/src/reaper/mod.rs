@@ -5,7 +5,7 @@
 //! | of a launcher, 15 s            | its attempts are orphaned: fence + 1, open for adoption on the same host     |
 //! | of all launchers of a host     | nothing new is placed there                                                  |
 //! | of a host, as the job says     | a new attempt elsewhere, if a guard is known to have stopped the old one     |
-//! | of more than half the hosts    | nothing is taken from anybody until it is over: probably it is not the hosts |
+//! | of more than half the hosts    | nothing is taken from them until it is over: probably it is not the hosts    |
 //! | of a GPU's samples, 15 s       | its numbers are stale: nothing new is placed on it                           |
 //!
 //! Silence is counted by `core::watch` over successful reads; no timestamp takes part. Deliberately absent: stopping
@@ -26,7 +26,10 @@ use cyberbrain_common::{
     },
     metric,
 };
-use cyberbrain_core::watch::{Presence, Reassignment};
+use cyberbrain_core::{
+    ids::HostId,
+    watch::{Presence, Reassignment},
+};
 use tracing::{info, warn};
 
 pub use self::stale::StaleGpus;
@@ -81,18 +84,20 @@ impl Reaper {
         let verdicts = self.look(instant_ms).await?;
         self.show(&verdicts);
         let mut summary = self.mark(&verdicts).await?;
-        let owners: &'static [LauncherState] = match verdicts.reassignment {
-            Reassignment::Allowed => &[LauncherState::Silent, LauncherState::Ended],
-            Reassignment::Paused { .. } => &[LauncherState::Ended],
-        };
-        summary.orphaned = sweep(&self.pool, &OwnedBy(owners)).await?.moved;
-        match verdicts.reassignment {
+        let untouched: BTreeSet<HostId> = match verdicts.reassignment {
             Reassignment::Allowed => {
                 for host in &verdicts.silent_hosts {
                     summary.lost += sweep(&self.pool, &AtRiskOn(host)).await?.moved;
                 }
+                BTreeSet::new()
             }
-            Reassignment::Paused { .. } => summary.paused = true,
+            Reassignment::Paused { .. } => {
+                summary.paused = true;
+                verdicts.silent_hosts.iter().map(|silent| silent.host).collect()
+            }
+        };
+        for owner in [LauncherState::Silent, LauncherState::Ended] {
+            summary.orphaned += sweep(&self.pool, &OwnedBy { owner, untouched: &untouched }).await?.moved;
         }
         if !verdicts.gone_launchers.is_empty() {
             let mut connection = self.pool.acquire().await?;
@@ -163,7 +168,7 @@ impl Reaper {
     fn show(&mut self, verdicts: &Verdicts) {
         match (verdicts.reassignment, self.was_paused) {
             (Reassignment::Paused { silent, of }, false) => {
-                warn!(silent, of, "too many hosts fell silent together: nobody's work is given to others");
+                warn!(silent, of, "too many hosts fell silent together: their work is not touched");
             }
             (Reassignment::Allowed, true) => info!("work of silent hosts is given to others again"),
             (Reassignment::Paused { .. }, true) | (Reassignment::Allowed, false) => {}

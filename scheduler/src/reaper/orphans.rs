@@ -1,5 +1,7 @@
 //! Attempts whose launcher fell silent or ended: open for adoption on the same host, under the next fence.
 
+use std::collections::BTreeSet;
+
 use cyberbrain_common::{
     db::{
         Conn, Error,
@@ -8,14 +10,21 @@ use cyberbrain_common::{
     },
     queue::LaunchTask,
 };
-use cyberbrain_core::{ids::AttemptId, lifecycle::Event};
+use cyberbrain_core::{
+    ids::{AttemptId, HostId},
+    lifecycle::Event,
+};
 
 use crate::{moves::Move, sweep::Sweep};
 
-/// Taken attempts of launchers in these states.
-pub(super) struct OwnedBy(pub &'static [LauncherState]);
+/// Taken attempts of launchers in this state.
+pub(super) struct OwnedBy<'a> {
+    pub owner: LauncherState,
+    /// Hosts whose attempts stay with whom they are.
+    pub untouched: &'a BTreeSet<HostId>,
+}
 
-impl Sweep for OwnedBy {
+impl Sweep for OwnedBy<'_> {
     const NAME: &'static str = "attempts of silent launchers";
     type Row = TakenAttempt;
     type Position = AttemptId;
@@ -26,7 +35,7 @@ impl Sweep for OwnedBy {
         after: Option<AttemptId>,
         limit: u32,
     ) -> Result<Vec<TakenAttempt>, Error> {
-        presence::attempts_of_owners(tx, self.0, after, limit).await
+        presence::attempts_of_owners(tx, self.owner, after, limit).await
     }
 
     fn position(row: &TakenAttempt) -> AttemptId {
@@ -34,7 +43,7 @@ impl Sweep for OwnedBy {
     }
 
     fn to_move(&self, row: &TakenAttempt) -> Option<Move> {
-        Some(Move {
+        (!self.untouched.contains(&row.host)).then(|| Move {
             step: Step::new(row.run_job, Event::Orphan { fence: row.fence }),
             launch: Some(LaunchTask { host: row.host, attempt: row.attempt }),
         })

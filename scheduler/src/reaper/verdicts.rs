@@ -56,6 +56,8 @@ pub(super) struct Watcher {
     hosts: Watch<HostId>,
     last_launchers: BTreeMap<LauncherId, i64>,
     last_hosts: BTreeMap<HostId, i64>,
+    /// Silent when this reader began, and ever since.
+    silent_before: BTreeSet<HostId>,
 }
 
 impl Watcher {
@@ -65,10 +67,8 @@ impl Watcher {
         let hosts: Vec<_> = contacts.hosts.iter().map(|row| (row.host, row.contact)).collect();
         self.launchers.read(instant_ms, &launchers);
         self.hosts.read(instant_ms, &hosts);
-        // Hosts that were given up before say nothing about what happens now.
-        let given_up: BTreeSet<HostId> =
-            contacts.hosts.iter().filter(|row| row.presence == Presence::Lost).map(|row| row.host).collect();
-        let reassignment = self.hosts.reassignment(&given_up);
+        let said_nothing_new = self.said_nothing_new(contacts);
+        let reassignment = self.hosts.reassignment(&said_nothing_new);
         let mut verdicts = Verdicts {
             silent_launchers: Vec::new(),
             returned_launchers: Vec::new(),
@@ -85,6 +85,29 @@ impl Watcher {
         self.last_launchers = launchers.into_iter().collect();
         self.last_hosts = hosts.into_iter().collect();
         verdicts
+    }
+
+    /// Hosts whose silence says nothing about what happens now: given up or silent before this reader began, or without
+    /// any launcher that has not said goodbye.
+    fn said_nothing_new(&mut self, contacts: &Contacts) -> BTreeSet<HostId> {
+        for row in &contacts.hosts {
+            match (self.last_hosts.get(&row.host), row.presence) {
+                (None, Presence::Silent) => {
+                    self.silent_before.insert(row.host);
+                }
+                (Some(before), _) if *before != row.contact => {
+                    self.silent_before.remove(&row.host);
+                }
+                (None | Some(_), Presence::Live | Presence::Silent | Presence::Lost) => {}
+            }
+        }
+        let manned: BTreeSet<HostId> = contacts.launchers.iter().map(|row| row.host).collect();
+        let is_old = |row: &&HostContact| {
+            row.presence == Presence::Lost
+                || self.silent_before.contains(&row.host)
+                || !manned.contains(&row.host)
+        };
+        contacts.hosts.iter().filter(is_old).map(|row| row.host).collect()
     }
 
     fn judge_launchers(&self, contacts: &Contacts, verdicts: &mut Verdicts) {

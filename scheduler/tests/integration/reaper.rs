@@ -226,8 +226,45 @@ async fn when_most_hosts_fall_silent_together_nobodys_work_is_taken() {
     // One of the two comes back, so it was not all of them; the other one is judged as ever.
     let alive = scene.others.clone();
     let summary = scene.pass(4, &alive).await;
-    assert_eq!((summary.orphaned, summary.lost), (1, 1));
+    assert_eq!((summary.orphaned, summary.lost), (0, 1), "given up, not offered to a host that is lost");
     assert_eq!(scene.presence().await, "lost");
+}
+
+#[tokio::test]
+async fn while_most_hosts_are_silent_a_live_host_still_takes_over_from_a_launcher_of_its_own() {
+    let Some(mut scene) = Scene::new().await else { return };
+    scene.running("{}").await;
+    let sibling = vec![scene.host.sibling().await];
+    for host in &scene.others {
+        host.contact(Present).await;
+    }
+    scene.first_contact(Present).await;
+    let summary = scene.pass(20, &sibling).await;
+    assert!(summary.paused, "beta and gamma are silent");
+    assert_eq!((summary.orphaned, summary.lost), (1, 0));
+}
+
+#[tokio::test]
+async fn hosts_that_were_silent_before_do_not_make_a_mass_silence() {
+    let Some(mut scene) = Scene::new().await else { return };
+    scene.running("{}").await;
+    for host in &scene.others {
+        host.contact(Present).await;
+    }
+    scene.first_contact(Present).await;
+    let alone = vec![scene.host.clone()];
+    assert!(scene.pass(20, &alone).await.paused);
+    scene.new_leader().await;
+    assert!(!scene.pass(40, &alone).await.paused, "both were silent when this leader began");
+    let lost = scene.pass(280, &alone).await;
+    assert_eq!((lost.marked, lost.paused), (2, false), "given up in the end");
+
+    // Those whose launchers have said goodbye don't count either.
+    let Some(mut scene) = Scene::new().await else { return };
+    scene.first_contact(Present).await;
+    scene.world.execute("update launchers set state = 'ended' where host_id in (select id from hosts where name <> 'alpha')").await;
+    let alone = vec![scene.host.clone()];
+    assert!(!scene.pass(20, &alone).await.paused);
 }
 
 #[tokio::test]

@@ -38,6 +38,12 @@ fn cases() -> Vec<Case> {
             json!({ "run_jobs": [{ "job": "log_triage", "gpu": { "vram": 1 } }] }),
             &["body /run_jobs/0/gpu/vram"],
         ),
+        invalid("a list in place of the object", json!(["D1"]), &["body "]),
+        invalid(
+            "a list in place of a run job",
+            json!({ "run_jobs": [["log_triage"]] }),
+            &["body /run_jobs/0"],
+        ),
         invalid("wrong type", json!({ "jobs": "log_triage" }), &["body /jobs"]),
         invalid("wrong type inside", json!({ "run_jobs": [{ "job": 1 }] }), &["body /run_jobs/0/job"]),
         invalid(

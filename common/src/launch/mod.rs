@@ -11,6 +11,7 @@ mod check;
 mod error;
 mod gpu;
 mod idempotency;
+mod object;
 mod params;
 mod plan;
 mod problem;

@@ -8,7 +8,7 @@ use cyberbrain_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::params::Params;
+use super::{object::object_only, params::Params};
 
 /// The limits of a request. Characters are Unicode scalar values.
 pub mod limit {
@@ -44,7 +44,7 @@ pub mod limit {
 
 /// One launch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct LaunchRequest {
     /// A directive type (`D1` … `D4`: the built-in one of that type) or a directive's name. Without it: what the jobs
     /// have as their default if that is the same for all, else `D4`.
@@ -71,7 +71,7 @@ pub struct LaunchRequest {
 
 /// One RunJob.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RunJobRequest {
     /// Key of a job, e.g. `log_triage`, or one of its aliases.
     pub job: String,
@@ -95,7 +95,7 @@ pub struct RunJobRequest {
 
 /// What a RunJob asks of GPUs. What is left out comes from the job, then from the image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct GpuWish {
     #[serde(default)]
     pub policy: Option<GpuPolicy>,
@@ -120,3 +120,5 @@ pub struct GpuWish {
     #[serde(default)]
     pub prefer_wait_seconds: Option<u32>,
 }
+
+object_only!(LaunchRequest, RunJobRequest, GpuWish);

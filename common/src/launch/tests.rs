@@ -108,6 +108,11 @@ fn repeated_and_unknown_keys_are_refused() {
         r#"{"run_jobs":[{"job":"a","gpu":{"vram":1}}]}"#,
         r#"{"run_jobs":[{"name":"a"}]}"#,
         r#"{"params":[1]}"#,
+        // By position, as serde would take them.
+        r#"[]"#,
+        r#"["D1"]"#,
+        r#"{"run_jobs":[["log_triage"]]}"#,
+        r#"{"run_jobs":[{"job":"a","gpu":["require"]}]}"#,
         r#"{"run_jobs":[{"job":"a","gpu":{"policy":"maybe"}}]}"#,
     ] {
         assert!(serde_json::from_str::<LaunchRequest>(text).is_err(), "{text}");

@@ -95,14 +95,22 @@ pub fn describe() {
     describe_gauge!(LAUNCHER_HEARTBEAT_AGE, Unit::Seconds, "Counted silence of each host's launchers");
     describe_gauge!(AUDIT_STRAYED_ROWS, "Audit rows outside the partitions of their month");
     describe_counter!(HTTP_REQUESTS, "HTTP requests answered, by method, route and status");
-    describe_histogram!(HTTP_DURATION, Unit::Seconds, "Time until the answer to an HTTP request, by method and route");
+    describe_histogram!(
+        HTTP_DURATION,
+        Unit::Seconds,
+        "Time until the answer to an HTTP request, by method and route"
+    );
     describe_gauge!(HTTP_IN_FLIGHT, "HTTP requests being answered");
     describe_histogram!(DOCKER_REQUEST_SECONDS, Unit::Seconds, "Calls to the container engine, by operation");
     describe_counter!(DOCKER_REQUEST_ERRORS, "Failed calls to the container engine, by operation and error");
     describe_gauge!(CONTAINERS_RUNNING, "Worker containers that this launcher drives and that run");
     describe_gauge!(CONTAINERS_QUARANTINED, "Containers with our label that no attempt is known for");
     describe_counter!(CONTAINERS_ORPHANED_REMOVED, "Containers left behind by others that were removed");
-    describe_gauge!(LAUNCHER_LAST_CONTACT, Unit::Seconds, "Boot-time clock when the last good contact was sent");
+    describe_gauge!(
+        LAUNCHER_LAST_CONTACT,
+        Unit::Seconds,
+        "Boot-time clock when the last good contact was sent"
+    );
     describe_counter!(LAUNCHER_CONTACT_FAILURES, "Contacts that the database did not answer");
     describe_gauge!(GUARD_SILENCE, Unit::Seconds, "How long this host has been out of contact");
     describe_counter!(GUARD_STOPS, "Workers stopped by the guard");

@@ -14,7 +14,10 @@ use cyberbrain_common::{
     metric,
 };
 use cyberbrain_core::ids::LauncherId;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{agent::Agent, guard::Beacon, orders::Order};
@@ -48,9 +51,16 @@ pub(crate) async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut line = Line { url, connection: None };
     let mut failing = false;
+    // Only a launcher that plays many simulated hosts has several agents, and nothing of those can be stopped.
+    let mut changes = if let [agent] = agents { Some(agent.register.changes()) } else { None };
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            () = changed(&mut changes) => {
+                // An attempt that the guard does not know gets the least of limits, should this process die now.
+                beacon.guard();
+                continue;
+            }
             () = shutdown.cancelled() => return End::Shutdown,
         }
         let held: Vec<_> = agents.iter().flat_map(|agent| agent.register.held()).collect();
@@ -82,6 +92,16 @@ pub(crate) async fn run(
             }
         }
     }
+}
+
+/// Waits for the next change; forever where nobody watches.
+async fn changed(changes: &mut Option<watch::Receiver<usize>>) {
+    if let Some(changes) = changes
+        && changes.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 fn hear(agent: &Agent, heard: &Heard, held: &[db::contact::Held]) {

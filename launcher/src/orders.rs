@@ -96,6 +96,11 @@ impl Register {
         (Orders(ear), Entered { register: Arc::clone(self), taken })
     }
 
+    /// Tells of every attempt that enters or leaves.
+    pub(crate) fn changes(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }

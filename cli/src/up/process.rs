@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::notice::say;
 
 /// How long a role may take from its start to its announcement.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(180);
 /// How long a role may take to end after SIGTERM.
 const STOP_LIMIT_SECONDS: u32 = 45;
 /// Pause before the first restart of a role that died; doubles while it keeps dying young.

@@ -7,7 +7,7 @@ use cyberbrain_testkit::{Need, require, wait_until};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Installation, signal};
+use crate::support::{Installation, docker, signal};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -73,7 +73,12 @@ async fn each_stage_of_a_run_has_its_audit_row_and_its_count() {
     let again = up.api.launch(json!([{"job": "gpu_report"}])).await;
     assert_eq!(up.api.finished(&again, LIMIT).await["status"], "success");
 
-    let rows = "select operation, count(*) from worker_audit where run_id is not null group by 1";
+    // A container with our labels that no row knows is left alone and told.
+    let stranger = docker::stranger(&up.instance().await);
+    wait_until("the stranger to be told", LIMIT, async || counted(&up).await.contains_key("error")).await;
+    docker::remove(&stranger);
+
+    let rows = "select operation, count(*) from worker_audit group by 1";
     let rows: Vec<(String, i64)> = sqlx::query_as(rows).fetch_all(&up.pool()).await.unwrap();
     let rows: BTreeMap<String, i64> = rows.into_iter().collect();
     wait_until("the removal to be counted", LIMIT, async || counted(&up).await.contains_key("remove")).await;

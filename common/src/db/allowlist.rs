@@ -18,7 +18,11 @@ pub struct AllowedContainer<'a> {
 ///
 /// # Errors
 /// A database error, also for an id that is none.
-pub async fn allow(connection: &mut Conn, container: AllowedContainer<'_>, actor: &Actor) -> Result<(), Error> {
+pub async fn allow(
+    connection: &mut Conn,
+    container: AllowedContainer<'_>,
+    actor: &Actor,
+) -> Result<(), Error> {
     sqlx::query!(
         "insert into container_allowlist (container_id, container_name, host) values ($1, $2, $3)
          on conflict (container_id) do update set container_name = excluded.container_name, host = excluded.host,
@@ -29,9 +33,9 @@ pub async fn allow(connection: &mut Conn, container: AllowedContainer<'_>, actor
     )
     .execute(&mut *connection)
     .await?;
-    let entry = audit::Entry::new(Operation::Change, actor)
-        .container(container.id)
-        .config(serde_json::json!({ "container_allowlist": "allow", "name": container.name, "host": container.host }));
+    let entry = audit::Entry::new(Operation::Change, actor).container(container.id).config(
+        serde_json::json!({ "container_allowlist": "allow", "name": container.name, "host": container.host }),
+    );
     audit::write(connection, entry).await
 }
 

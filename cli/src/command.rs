@@ -7,7 +7,7 @@ use cyberbrain_common::{config::DatabaseArgs, db};
 
 use crate::{
     exit::{self, Ending},
-    role, up,
+    probe, role, up,
 };
 
 /// Durable GPU job queue: REST in, Docker workers out, nothing lost in between.
@@ -38,6 +38,8 @@ enum Command {
     Migrate(DatabaseArgs),
     /// Show this host's GPUs
     Gpu(cyberbrain_launcher::GpuArgs),
+    /// Ask an address once, for health checks
+    Probe(probe::Args),
     /// Make an API key with direct access to the database
     Key(role::KeyArgs),
 }
@@ -74,6 +76,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Ending> {
             db::migrate(&args.database_url).await.map(|()| Ending::Success).map_err(Into::into)
         }
         Command::Gpu(args) => role::gpu(args),
+        Command::Probe(args) => probe::run(args).await,
         Command::Key(args) => role::key(args).await,
     }
 }

@@ -5,6 +5,7 @@ mod client;
 mod command;
 mod exit;
 mod notice;
+mod probe;
 mod role;
 mod up;
 

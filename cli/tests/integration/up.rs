@@ -1,12 +1,12 @@
 //! `up`: what it says, what it leaves, and what it survives.
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, process::Command, time::Duration};
 
 use cyberbrain_testkit::{Need, require, wait_until};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Installation, docker, lives, signal};
+use crate::support::{Installation, binary, docker, lives, signal};
 
 const SETTLE: Duration = Duration::from_secs(60);
 
@@ -32,6 +32,10 @@ async fn one_line_tells_everything_and_ctrl_c_leaves_nothing() {
     }
     assert_eq!((up.pids("launcher").len(), up.pids("scheduler").len()), (2, 2));
     assert_eq!(up.ready["data_dir"], json!(dir.path()));
+    let api = up.ready["api"].as_str().unwrap();
+    let probe = |path: &str| Command::new(binary()).arg("probe").arg(format!("{api}{path}")).status();
+    assert!(probe("/readyz").unwrap().success());
+    assert_eq!(probe("/api/v1/hosts").unwrap().code(), Some(1), "without a key the answer is 401");
     let hosts = up.api.get("/hosts").await;
     assert_eq!(hosts["hosts"].as_array().map(Vec::len), Some(1), "two launchers, one host: {hosts}");
     let instance = up.instance().await;

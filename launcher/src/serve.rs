@@ -26,7 +26,7 @@ use crate::{
     progress::ProgressSink,
     reconcile,
     runtime::User,
-    station::{self, Station},
+    station::{Station, stations},
 };
 
 /// Wakes of the scheduler are at least this far apart.
@@ -54,7 +54,7 @@ pub enum OnExit {
 /// [`Error`].
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let telemetry = telemetry::init(&args.telemetry, "launcher").await?;
-    let stations = station::choose(&args).await?;
+    let stations = stations(&args).await?;
     serve(&args, stations, Some(&telemetry.metrics_url), shutdown).await
 }
 

@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     gpu::{ProbeChoice, SimulatedGpus},
     image::running_executable,
+    imitate,
     runtime::{
         DockerOptions, DockerRuntime, GpuInjection, ProcessRuntime, Program, SimulatedOptions,
         SimulatedRuntime, WorkerRuntime,
@@ -27,7 +28,10 @@ pub struct Station {
 }
 
 /// Makes what the options ask for.
-pub(crate) async fn choose(args: &Args) -> Result<Vec<Station>, Error> {
+///
+/// # Errors
+/// When the engine does not answer, or an option can't be understood.
+pub async fn stations(args: &Args) -> Result<Vec<Station>, Error> {
     let name = host_name(args)?;
     match args.engine.runtime {
         RuntimeChoice::Simulated => simulated(args, &name),
@@ -75,7 +79,11 @@ fn simulated(args: &Args, name: &str) -> Result<Vec<Station>, Error> {
                 Some(spec) => ProbeChoice::Simulated(SimulatedGpus::parse(spec, &name)?),
                 None => ProbeChoice::None,
             };
-            let runtime = Arc::new(SimulatedRuntime::new(SimulatedOptions::named(name.clone())));
+            let options = SimulatedOptions {
+                outputs: Some(Arc::new(imitate::outputs)),
+                ..SimulatedOptions::named(name.clone())
+            };
+            let runtime = Arc::new(SimulatedRuntime::new(options));
             Ok(Station { name, runtime, gpus, executable: running_executable(), mounts: Vec::new() })
         })
         .collect()

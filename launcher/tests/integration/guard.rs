@@ -60,10 +60,10 @@ async fn a_guard_for_the_tests() {
 }
 
 /// A guard of its own process, killed at the end.
-struct Guard(Child);
+pub struct Guard(Child);
 
 impl Guard {
-    fn spawn(data_dir: &Path) -> Self {
+    pub fn spawn(data_dir: &Path) -> Self {
         Self::with(data_dir, |command| command)
     }
 

@@ -1,7 +1,7 @@
 //! Launchers that die, and those who take over from them.
 
 use cyberbrain_core::{ids::Fence, lifecycle::AttemptState};
-use cyberbrain_launcher::runtime::{ContainerName, Error, WorkerRuntime};
+use cyberbrain_launcher::runtime::{ContainerName, Error};
 use cyberbrain_testkit::{wait_for, wait_until};
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ async fn an_old_owner_can_do_nothing_after_the_rename() {
     })
     .await;
     let old = ContainerName::for_attempt(attempt, Fence(1));
-    let engine = &world.engine;
+    let engine = world.engine.as_ref();
     let answers = [
         engine.start(&old).await,
         engine.stop(&old, Duration::ZERO).await,

@@ -1,6 +1,12 @@
 //! The whole launcher in this process, on a real database and a real engine. The test plays the scheduler.
 
 mod adoption;
+mod engine_faults;
+mod guarding;
+mod many_hosts;
+mod outages;
 mod outcomes;
+mod reconciling;
 mod registration;
+mod staging;
 mod world;

@@ -137,7 +137,6 @@ async fn a_host_on_which_workers_can_not_run_does_not_register() {
     assert!(told.contains("--skip-preflight") && told.contains("exit code 1"), "{told}");
     let hosts: i64 = sqlx::query_scalar("select count(*) from hosts").fetch_one(&world.pool).await.unwrap();
     assert_eq!(hosts, 0);
-    let left =
-        cyberbrain_launcher::runtime::WorkerRuntime::list_ours(&world.engine, world.instance).await.unwrap();
+    let left = world.engine.list_ours(world.instance).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -1,6 +1,6 @@
 //! A database, an engine, and launchers that can be killed.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Parser;
 use cyberbrain_common::{
@@ -21,7 +21,7 @@ use cyberbrain_core::{
 use cyberbrain_launcher::{
     Args, Error, Station,
     gpu::ProbeChoice,
-    runtime::{DockerRuntime, WorkerRuntime},
+    runtime::{ImageId, OutputFile, SimulatedOptions, SimulatedRuntime, WorkerRuntime},
 };
 use cyberbrain_testkit::{TestDb, wait_for, wait_until};
 use sqlx::Connection;
@@ -42,12 +42,12 @@ struct Cli {
 
 /// Everything around the launchers of one test.
 pub struct World {
-    pub engine: DockerRuntime,
+    pub engine: Arc<dyn WorkerRuntime>,
     pub pool: Pool,
     pub data: TempDir,
     pub run: RunId,
     pub instance: InstanceId,
-    _image: Arc<TestImage>,
+    image_in_use: Option<Arc<TestImage>>,
     // Last: its connections are cut then.
     pub db: TestDb,
 }
@@ -61,17 +61,43 @@ pub struct Launcher {
 }
 
 impl World {
+    /// On the real engine.
     pub async fn new() -> Option<Self> {
         let engine = docker::engine().await?;
-        let db = TestDb::new().await?;
         let image = docker::shell_image(&engine).await;
+        let pin = image.id.clone();
+        Self::on(Arc::new(engine), &pin, Some(image)).await
+    }
+
+    /// On an engine that fails to order, where nothing runs.
+    pub async fn simulated() -> Option<(Self, Arc<SimulatedRuntime>)> {
+        let pin = ImageId::parse(format!("sha256:{}", "7".repeat(64))).unwrap();
+        let result = OutputFile {
+            name: "result.json".into(),
+            bytes: br#"{"kind":"custom","values":{"answer":42}}"#.to_vec(),
+        };
+        let engine = Arc::new(SimulatedRuntime::new(SimulatedOptions {
+            images: [pin.clone()].into(),
+            outputs: Some(Arc::new(move |_| vec![result.clone()])),
+            ..SimulatedOptions::named("testhost")
+        }));
+        let world = Self::on(Arc::clone(&engine) as Arc<dyn WorkerRuntime>, &pin, None).await?;
+        Some((world, engine))
+    }
+
+    async fn on(
+        engine: Arc<dyn WorkerRuntime>,
+        pin: &ImageId,
+        image: Option<Arc<TestImage>>,
+    ) -> Option<Self> {
+        let db = TestDb::new().await?;
         let pool = db.pool();
         let mut connection = db.connect().await;
         let instance = instance::read(&mut connection).await.unwrap().id;
         sqlx::query(
             "insert into worker_image_allowlist (id, name, tag, pin) values (gen_random_uuid(), 'shell', 'test', $1)",
         )
-        .bind(image.id.as_str())
+        .bind(pin.as_str())
         .execute(&mut connection)
         .await
         .unwrap();
@@ -85,15 +111,24 @@ impl World {
         .await
         .unwrap();
         let data = tempfile::tempdir().unwrap();
-        Some(Self { engine, pool, data, run, instance, _image: image, db })
+        Some(Self { engine, pool, data, run, instance, image_in_use: image, db })
     }
 
     /// Starts a launcher and waits until it takes work.
     pub async fn launcher(&self, options: &[&str]) -> Launcher {
+        self.launcher_at(&self.db.url, options).await
+    }
+
+    /// The same, with the database behind a proxy.
+    pub async fn launcher_through(&self, proxy: SocketAddr, options: &[&str]) -> Launcher {
+        self.launcher_at(&self.db.url_through(proxy), options).await
+    }
+
+    async fn launcher_at(&self, url: &str, options: &[&str]) -> Launcher {
         let before = self.launchers().await;
         let ready = self.data.path().join(format!("ready-{}", uuid::Uuid::now_v7()));
         let own = ["--skip-preflight", "--ready-file", ready.to_str().unwrap()];
-        let mut launcher = self.start(&[options, &own].concat());
+        let mut launcher = self.start_at(url, &[options, &own].concat());
         wait_until("the launcher to serve", PATIENCE, async || ready.exists()).await;
         let id = self.launchers().await.into_iter().find(|id| !before.contains(id)).unwrap();
         launcher.id = id;
@@ -102,23 +137,40 @@ impl World {
 
     /// Starts a launcher, with its preflight unless an option says otherwise.
     pub fn start(&self, options: &[&str]) -> Launcher {
-        let data = self.data.path().to_str().unwrap().to_owned();
-        let own = ["launcher", "--database-url", &self.db.url, "--data-dir", &data, "--host", "testhost"];
-        let args = Cli::parse_from(own.iter().chain(options)).args;
+        self.start_at(&self.db.url, options)
+    }
+
+    fn start_at(&self, url: &str, options: &[&str]) -> Launcher {
+        let args = self.args(url, options);
         let station = Station {
             name: "testhost".into(),
-            runtime: Arc::new(self.engine.clone()) as Arc<dyn WorkerRuntime>,
+            runtime: Arc::clone(&self.engine),
             gpus: ProbeChoice::None,
             executable: PathBuf::from("/bin/sleep"),
             mounts: Vec::new(),
         };
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let shutdown = CancellationToken::new();
-        let token = shutdown.clone();
-        let served =
-            runtime.spawn(async move { cyberbrain_launcher::serve(&args, vec![station], None, token).await });
-        Launcher { id: uuid::Uuid::nil().into(), runtime: Some(runtime), served: Some(served), shutdown }
+        Launcher::run(1, |token| async move {
+            cyberbrain_launcher::serve(&args, vec![station], None, token).await
+        })
+    }
+
+    /// Starts a launcher for many simulated hosts and waits until all of them take work.
+    pub async fn fleet(&self, options: &[&str]) -> Launcher {
+        let ready = self.data.path().join("ready-fleet");
+        let own = ["--runtime", "simulated", "--ready-file", ready.to_str().unwrap()];
+        let args = self.args(&self.db.url, &[options, &own].concat());
+        let launcher = Launcher::run(2, |token| async move {
+            let stations = cyberbrain_launcher::stations(&args).await?;
+            cyberbrain_launcher::serve(&args, stations, None, token).await
+        });
+        wait_until("the fleet to serve", PATIENCE * 2, async || ready.exists()).await;
+        launcher
+    }
+
+    fn args(&self, url: &str, options: &[&str]) -> Args {
+        let data = self.data.path().to_str().unwrap();
+        let own = ["launcher", "--database-url", url, "--data-dir", data, "--host", "testhost"];
+        Cli::parse_from(own.iter().chain(options)).args
     }
 
     async fn launchers(&self) -> Vec<LauncherId> {
@@ -154,10 +206,19 @@ impl World {
         job
     }
 
+    /// A RunJob for the simulated engine, which behaves like this.
+    pub async fn simulation(&self, behaviour: &str) -> RunJobId {
+        let env = [("CYBERBRAIN_SIMULATE".to_owned(), behaviour.to_owned())].into();
+        self.job(JobSpec { env, ..spec() }).await
+    }
+
     /// Gives the RunJob a place on the only host, as the scheduler does.
     pub async fn offer(&self, job: RunJobId) -> AttemptId {
+        self.offer_as(job, fresh()).await
+    }
+
+    pub async fn offer_as(&self, job: RunJobId, attempt: AttemptId) -> AttemptId {
         let host = self.host().await;
-        let attempt = fresh();
         let place =
             Place { attempt, host, kind: PlaceKind::Cpu, gpus: Vec::new(), reason: "the only host".into() };
         let step =
@@ -244,6 +305,17 @@ impl World {
         .await
     }
 
+    /// Until this launcher has been in contact so many more times.
+    pub async fn until_contacted(&self, launcher: LauncherId, times: i64) {
+        let contact = async || -> i64 {
+            let query =
+                sqlx::query_scalar("select contact from launchers where id = $1").bind(launcher.uuid());
+            query.fetch_one(&self.pool).await.unwrap()
+        };
+        let before = contact().await;
+        wait_until("contacts", PATIENCE, async || contact().await >= before + times).await;
+    }
+
     /// What the scheduler does about a launcher that fell silent.
     pub async fn declare_silent(&self, launcher: LauncherId) {
         let mut connection = self.pool.acquire().await.unwrap();
@@ -297,14 +369,18 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        if self.image_in_use.is_none() {
+            // Nothing outlives a simulated engine.
+            return;
+        }
         // A test that failed half-way leaves containers; their image could not be removed then.
-        let (engine, instance) = (self.engine.clone(), self.instance);
+        let (engine, instance) = (Arc::clone(&self.engine), self.instance);
         let clearing = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 for container in engine.list_ours(instance).await.unwrap_or_default() {
                     let _ = engine.kill(&container.name).await;
-                    let _ = engine.wait(&container.name).await;
+                    let _ = tokio::time::timeout(PATIENCE, engine.wait(&container.name)).await;
                     let _ = engine.remove(&container.name).await;
                 }
             });
@@ -314,6 +390,17 @@ impl Drop for World {
 }
 
 impl Launcher {
+    fn run<F>(threads: usize, serve: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(threads).enable_all().build().unwrap();
+        let shutdown = CancellationToken::new();
+        let served = runtime.spawn(serve(shutdown.clone()));
+        Self { id: uuid::Uuid::nil().into(), runtime: Some(runtime), served: Some(served), shutdown }
+    }
+
     /// As SIGKILL does: nothing of it runs any more, and it says no farewell.
     pub fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {

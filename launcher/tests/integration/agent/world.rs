@@ -32,7 +32,7 @@ use crate::docker::{self, TestImage};
 
 const SCHEDULER: Actor = Actor::System("scheduler");
 /// Long enough for a loaded machine, short enough for a person.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 #[derive(Parser)]
 struct Cli {

@@ -79,7 +79,7 @@ async fn a_worker_that_ended_while_nobody_watched_keeps_its_exit_code() {
 }
 
 #[tokio::test]
-async fn a_sibling_adopts_at_once_and_two_launchers_both_take_work() {
+async fn two_launchers_share_the_work_of_their_host() {
     if !require(Need::Postgres) || !require(Need::Docker) {
         return;
     }

@@ -3,6 +3,7 @@
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Output, time::Duration};
 
 use cyberbrain_testkit::{Need, require};
+use cyberbrain_worker::PLANTED_FAULTS;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -123,5 +124,8 @@ async fn the_report_of_the_demo_names_every_planted_fault() {
     assert!(output.status.success(), "{report}\n{}", String::from_utf8_lossy(&output.stderr));
     for heading in ["log_triage", "gpu_report", "service_map", "Artifacts"] {
         assert!(report.contains(heading), "no {heading} in\n{report}");
+    }
+    for planted in PLANTED_FAULTS {
+        assert!(report.contains(planted.evidence), "{} is not quoted in\n{report}", planted.name);
     }
 }

@@ -1,7 +1,7 @@
 //! The REST face of Cyberbrain Orchestrator: `/api/v1`, health and a page of documentation.
 //!
 //! Knows no engine and decides nothing: handlers read a request, call a service of `cyberbrain_common` and show what it
-//! says. `routes::ROUTES` is the one table of what there is and who may use it.
+//! says. `routes::GROUPS` is the one table of what there is and who may use it.
 
 mod app;
 mod args;
@@ -12,6 +12,7 @@ mod serve;
 mod extract;
 mod handlers;
 mod layers;
+pub mod openapi;
 mod problem;
 mod routes;
 mod views;
@@ -19,5 +20,7 @@ mod views;
 pub use app::App;
 pub use args::Args;
 pub use problem::{FieldError, Kind, Part, Problem};
-pub use routes::{Access, Method, QueryParameter, ROUTES, Route, router};
+pub use routes::{
+    Access, Answer, Content, Form, GROUPS, Method, QueryParameter, Route, Takes, router, routes,
+};
 pub use run::{Error, run};

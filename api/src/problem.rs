@@ -10,6 +10,7 @@ use axum::{
 };
 use cyberbrain_common::{db, keys, launch, queue};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The longest sentence of ours about something of the client's.
 const MAX_DETAIL_CHARACTERS: usize = 400;
@@ -74,7 +75,7 @@ kinds! {
 }
 
 /// Which part of the request a pointer points into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     Body,
@@ -86,7 +87,7 @@ pub enum Part {
 }
 
 /// One thing that is wrong, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Which part of the request `pointer` points into.
     #[serde(rename = "in")]

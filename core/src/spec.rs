@@ -54,7 +54,7 @@ text_enum! {
 
 text_enum! {
     /// How many RunJobs one requested job becomes.
-    Scope("job scope") {
+    JobScope("job scope") {
         /// One, wherever it fits.
         One = "one",
         /// One per known host, pinned to it.
@@ -74,6 +74,7 @@ text_enum! {
 
 /// A worker image by allowlist name: `name:tag`. The pin (image ID or digest) is the allowlist's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ImageRef {
     /// Repository name without the tag.
     pub name: String,
@@ -97,6 +98,7 @@ impl std::fmt::Display for ImageRef {
 
 /// CPU and memory that a worker may use; enforced by the engine and booked on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Resources {
     /// Thousandths of a CPU.
     pub cpu_millis: u32,
@@ -116,6 +118,7 @@ impl Default for Resources {
 
 /// Which GPU is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum GpuChoice {
     /// The best one by score.
@@ -128,6 +131,7 @@ pub enum GpuChoice {
 
 /// What a RunJob asks of GPUs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct GpuRequest {
     pub policy: GpuPolicy,
     /// Number of cards, all on one host. At least 1 unless the policy is `none`.
@@ -155,6 +159,7 @@ impl GpuRequest {
 
 /// How often and how fast a failed RunJob is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RetryPolicy {
     /// Attempts that the job itself may fail; 1 means no retry after a failure of its own.
     pub max_attempts: u32,
@@ -172,6 +177,7 @@ impl Default for RetryPolicy {
 
 /// Time limits of one RunJob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Timeouts {
     /// Longest wait for a place; then the RunJob fails with `timeout_queue`.
     pub queue_seconds: u32,

@@ -23,6 +23,34 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
+/// Describes a text enum to readers of the API's document.
+#[cfg(feature = "schema")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! text_enum_schema {
+    ($name:ident, $about:literal) => {
+        impl $crate::utoipa::PartialSchema for $name {
+            fn schema() -> $crate::utoipa::openapi::RefOr<$crate::utoipa::openapi::Schema> {
+                $crate::utoipa::openapi::ObjectBuilder::new()
+                    .schema_type($crate::utoipa::openapi::Type::String)
+                    .description(Some($about))
+                    .enum_values(Some(Self::NAMES.iter().copied()))
+                    .into()
+            }
+        }
+
+        impl $crate::utoipa::ToSchema for $name {}
+    };
+}
+
+/// Without the feature `schema`, nothing is described.
+#[cfg(not(feature = "schema"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! text_enum_schema {
+    ($name:ident, $about:literal) => {};
+}
+
 /// Defines a closed enum whose variants have one stable text form each.
 #[macro_export]
 macro_rules! text_enum {
@@ -48,6 +76,8 @@ macro_rules! text_enum {
                 match self { $( Self::$variant => $text ),+ }
             }
         }
+
+        $crate::text_enum_schema!($name, $label);
 
         impl ::std::fmt::Display for $name {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {

@@ -16,8 +16,8 @@ use crate::{
     views::ArtifactPage,
 };
 
-const MOST_PER_PAGE: i64 = 1_000;
-const PER_PAGE: i64 = 100;
+pub(crate) const MOST_PER_PAGE: i64 = 1_000;
+pub(crate) const PER_PAGE: i64 = 100;
 
 pub(crate) async fn list(
     State(app): State<App>,

@@ -12,8 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     extract::MAX_BODY_BYTES,
+    openapi,
     problem::{Kind, Problem},
-    routes::{Access, ROUTES, Route},
+    routes::{Access, GROUPS, Route, Takes},
 };
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
@@ -48,6 +49,11 @@ pub(crate) async fn page() -> impl IntoResponse {
     ([(header::CONTENT_SECURITY_POLICY, POLICY.clone())], Html(PAGE.as_str()))
 }
 
+/// `GET /api/v1/openapi.json`.
+pub(crate) async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], openapi::JSON.as_str())
+}
+
 fn render() -> String {
     let mut html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Cyberbrain Orchestrator API</title>\
@@ -73,8 +79,10 @@ fn render() -> String {
         "export KEY=$(cat $CYBERBRAIN_DATA_DIR/admin.key)\n\
          curl -H \"Authorization: Bearer $KEY\" http://127.0.0.1:9595/api/v1/jobs",
     );
-    html.push_str("<h2>Routes</h2>");
-    ROUTES.iter().for_each(|route| push_route(&mut html, route));
+    for (about, routes) in GROUPS {
+        push(&mut html, "h2", about);
+        routes.iter().for_each(|route| push_route(&mut html, route));
+    }
     push_problems(&mut html);
     html
 }
@@ -125,8 +133,11 @@ fn example(route: &Route) -> String {
     if route.access != Access::Open {
         line.push_str(" -H \"Authorization: Bearer $KEY\"");
     }
-    if let Some(body) = route.example {
-        let _ = write!(line, " -H 'Content-Type: application/json' \\\n  -d '{body}'");
+    match route.takes {
+        Takes::Nothing => {}
+        Takes::Json { example, .. } => {
+            let _ = write!(line, " -H 'Content-Type: application/json' \\\n  -d '{example}'");
+        }
     }
     let path = route.path.replace("{id}", "$ID").replace("{slug}", Kind::NotFound.slug());
     let _ = write!(line, " \\\n  http://127.0.0.1:9595{path}");

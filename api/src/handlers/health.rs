@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::{Json, extract::State};
 use cyberbrain_common::db;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     app::App,
@@ -15,7 +16,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The answer when all is well.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     status: &'static str,
 }

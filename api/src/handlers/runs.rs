@@ -19,8 +19,8 @@ use crate::{
     views::{RunPage, RunView},
 };
 
-const MOST_PER_PAGE: i64 = 500;
-const PER_PAGE: i64 = 50;
+pub(crate) const MOST_PER_PAGE: i64 = 500;
+pub(crate) const PER_PAGE: i64 = 50;
 
 /// A Run with its RunJobs, both as of one instant.
 pub(crate) async fn read(connection: &mut Conn, id: RunId) -> Result<RunView, Problem> {

@@ -14,6 +14,7 @@ use axum::{
 };
 use serde::Serialize;
 use tracing::Instrument as _;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::problem::{FieldError, Kind, Problem};
@@ -30,16 +31,22 @@ const SECURITY: [(HeaderName, HeaderValue); 5] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
 ];
 
-/// A problem on the wire.
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+/// A problem on the wire (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// `/problems/<slug>`, relative to the service.
     r#type: String,
+    /// The same for every problem of the type.
     title: &'static str,
     status: u16,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldError],
-    request_id: &'a str,
+    /// What is wrong this time and what to do.
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+    /// Also in the header `X-Request-Id` and in the log.
+    request_id: String,
 }
 
 /// The outermost of our own layers.
@@ -111,9 +118,9 @@ fn write_out(mut response: Response, id: &str) -> Response {
         r#type: format!("/problems/{}", problem.kind.slug()),
         title: problem.kind.title(),
         status: problem.kind.status().as_u16(),
-        detail: &problem.detail,
-        errors: &problem.errors,
-        request_id: id,
+        detail: problem.detail,
+        errors: problem.errors,
+        request_id: id.to_owned(),
     };
     let json = serde_json::to_vec(&body).expect("a problem serializes: it has text keys only");
     let (mut parts, _) = response.into_parts();

@@ -3,6 +3,8 @@
 mod envelope;
 mod measure;
 
+pub(crate) use envelope::ProblemBody;
+
 #[cfg(test)]
 mod tests;
 

@@ -3,12 +3,13 @@
 use cyberbrain_common::db::library::{Directive, JobTemplate};
 use cyberbrain_core::{
     ids::DirectiveId,
-    spec::{DirectiveType, GpuRequest, Network, OnHostLost, Resources, RetryPolicy, Scope, Timeouts},
+    spec::{DirectiveType, GpuRequest, JobScope, Network, OnHostLost, Resources, RetryPolicy, Timeouts},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The current version of a directive.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct DirectiveView {
     id: DirectiveId,
     r#type: DirectiveType,
@@ -44,13 +45,13 @@ impl From<Directive> for DirectiveView {
 }
 
 /// All directives.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct DirectiveList {
     pub directives: Vec<DirectiveView>,
 }
 
 /// A job template.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct JobView {
     /// What a launch calls it.
     job: String,
@@ -58,7 +59,7 @@ pub(crate) struct JobView {
     name: String,
     description: String,
     /// `per_host`: one RunJob becomes one on each host.
-    scope: Scope,
+    scope: JobScope,
     default_directive: DirectiveType,
     image: String,
     command: Vec<String>,
@@ -104,7 +105,7 @@ impl From<JobTemplate> for JobView {
 }
 
 /// All jobs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct JobList {
     pub jobs: Vec<JobView>,
 }

@@ -7,9 +7,10 @@ use cyberbrain_core::{
     placement::{Cordon, Gpu as PlacementGpu, GpuHealth, Options, Telemetry, effective_free_mib, seed_score},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A host with its ledger.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct HostView {
     id: HostId,
     name: String,
@@ -63,13 +64,13 @@ impl From<HostOverview> for HostView {
 }
 
 /// All hosts.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct HostList {
     pub hosts: Vec<HostView>,
 }
 
 /// A GPU: its ledger, what is seen on it, and the score that follows.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct GpuView {
     uuid: GpuUuid,
     host: String,
@@ -96,7 +97,7 @@ pub(crate) struct GpuView {
 }
 
 /// What was last seen on a GPU.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct ObservedView {
     at: DateTime<Utc>,
     age_seconds: i64,
@@ -173,7 +174,7 @@ fn as_placement_sees_it(row: &GpuOverview) -> PlacementGpu {
 }
 
 /// All GPUs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct GpuList {
     pub gpus: Vec<GpuView>,
 }

@@ -12,11 +12,12 @@ use cyberbrain_core::{
     spec::DirectiveType,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::RunJobView;
 
 /// Token counts; never text.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(crate) struct TokensView {
     prompt: i64,
     completion: i64,
@@ -31,7 +32,7 @@ impl From<Tokens> for TokensView {
 }
 
 /// A Run with its RunJobs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct RunView {
     id: RunId,
     status: RunStatus,
@@ -60,7 +61,7 @@ impl RunView {
 }
 
 /// A Run in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct RunSummary {
     id: RunId,
     status: RunStatus,
@@ -99,7 +100,7 @@ impl From<Run> for RunSummary {
 }
 
 /// One page of Runs, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct RunPage {
     pub runs: Vec<RunSummary>,
     /// Null on the last page.
@@ -107,7 +108,7 @@ pub(crate) struct RunPage {
 }
 
 /// A file that a Run left.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct ArtifactView {
     id: ArtifactId,
     run_job: Option<RunJobId>,
@@ -142,7 +143,7 @@ impl From<Artifact> for ArtifactView {
 }
 
 /// One page of artifacts, oldest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct ArtifactPage {
     pub artifacts: Vec<ArtifactView>,
     /// Null on the last page.

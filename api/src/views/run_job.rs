@@ -14,12 +14,13 @@ use cyberbrain_core::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::run::TokensView;
 
 /// Why it failed or was cancelled.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct FailureView {
     kind: FailureKind,
     /// One sentence of ours.
@@ -33,7 +34,7 @@ impl FailureView {
 }
 
 /// A RunJob in its Run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct RunJobView {
     id: RunJobId,
     /// Key of the job.
@@ -72,7 +73,7 @@ impl From<RunJob> for RunJobView {
 }
 
 /// A RunJob by itself. The same fields as in its Run, except that `attempts` lists them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct RunJobDetail {
     id: RunJobId,
     run_id: RunId,
@@ -114,7 +115,7 @@ impl RunJobDetail {
 }
 
 /// One placement of a RunJob.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct AttemptView {
     id: AttemptId,
     number: i32,
@@ -165,7 +166,7 @@ impl From<Attempt> for AttemptView {
 }
 
 /// One row of the audit trail.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct AuditView {
     id: Uuid,
     at: DateTime<Utc>,

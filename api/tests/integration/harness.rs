@@ -15,6 +15,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::contract;
+
 /// The service under test.
 pub struct Api {
     pub router: Router,
@@ -91,10 +93,11 @@ impl Api {
 
     /// Sends any request.
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().to_string(), request.uri().to_string());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let headers = parts.headers.iter();
-        Answer {
+        let answer = Answer {
             status: parts.status.as_u16(),
             headers: headers
                 .map(|(name, value)| {
@@ -102,7 +105,9 @@ impl Api {
                 })
                 .collect(),
             body: body.collect().await.unwrap().to_bytes().to_vec(),
-        }
+        };
+        contract::hold(&method, &path, &answer);
+        answer
     }
 
     /// `GET` as a viewer.

@@ -4,6 +4,7 @@
 
 mod auth;
 mod cancel;
+mod contract;
 mod faces;
 mod harness;
 mod health;

@@ -87,14 +87,21 @@ async fn two_launchers_share_the_work_of_their_host() {
     let up = Installation::up(dir.path(), &["--launchers", "2"]).await;
     up.add_job("naps", &["self-test", "sleep", "--seconds", "3"], |_| {}).await;
     let jobs: Vec<Value> = (0..8).map(|_| json!({"job": "naps"})).collect();
-    let run = up.api.launch(json!(jobs)).await;
-    let finished = up.api.finished(&run, LIMIT).await;
-    assert_eq!(finished["status"], "success", "{finished}");
     let pool = up.pool();
-    let launchers: i64 = sqlx::query_scalar("select count(distinct launcher_id) from attempts")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
-    assert_eq!(launchers, 2, "both launchers took work");
+    // On a busy machine one of them may sleep through the moment that it is left; not through several.
+    let mut launchers = 0;
+    for _ in 0..5 {
+        let run = up.api.launch(json!(jobs)).await;
+        let finished = up.api.finished(&run, LIMIT).await;
+        assert_eq!(finished["status"], "success", "{finished}");
+        launchers = sqlx::query_scalar("select count(distinct launcher_id) from attempts")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        if launchers == 2 {
+            break;
+        }
+    }
+    assert_eq!(launchers, 2_i64, "both launchers took work");
     up.interrupt().await;
 }

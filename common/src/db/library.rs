@@ -5,7 +5,7 @@ use std::fmt;
 use cyberbrain_core::{
     ids::{DirectiveId, JobId},
     run::DirectiveSnapshot,
-    spec::{DirectiveType, ImageRef, JobSpec, Scope},
+    spec::{DirectiveType, ImageRef, JobScope, JobSpec},
 };
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ pub struct JobTemplate {
     pub aliases: Vec<String>,
     pub name: String,
     pub description: String,
-    pub scope: Scope,
+    pub scope: JobScope,
     pub default_directive: DirectiveType,
     pub spec: JobSpec,
     pub active: bool,
@@ -165,7 +165,7 @@ struct JobRow {
     aliases: Vec<String>,
     name: String,
     description: String,
-    scope: Col<Scope>,
+    scope: Col<JobScope>,
     default_directive: Col<DirectiveType>,
     spec: Value,
     active: bool,
@@ -202,7 +202,7 @@ impl TryFrom<JobRow> for JobTemplate {
 pub async fn jobs_named(connection: &mut Conn, names: &[String]) -> Result<Vec<JobTemplate>, Error> {
     let rows = sqlx::query_as!(
         JobRow,
-        r#"select id, task_key, aliases, name, description, scope as "scope: Col<Scope>",
+        r#"select id, task_key, aliases, name, description, scope as "scope: Col<JobScope>",
              default_directive as "default_directive: Col<DirectiveType>", spec, active, builtin, version
            from jobs where task_key = any($1) or aliases && $1 order by task_key"#,
         names,
@@ -219,7 +219,7 @@ pub async fn jobs_named(connection: &mut Conn, names: &[String]) -> Result<Vec<J
 pub async fn jobs(connection: &mut Conn) -> Result<Vec<JobTemplate>, Error> {
     let rows = sqlx::query_as!(
         JobRow,
-        r#"select id, task_key, aliases, name, description, scope as "scope: Col<Scope>",
+        r#"select id, task_key, aliases, name, description, scope as "scope: Col<JobScope>",
              default_directive as "default_directive: Col<DirectiveType>", spec, active, builtin, version
            from jobs order by not builtin, task_key limit $1"#,
         MAX_LISTED,

@@ -5,7 +5,7 @@
 use cyberbrain_core::{
     ids::{DirectiveId, JobId},
     spec::{
-        DirectiveType, GpuRequest, ImageRef, JobSpec, Network, OnHostLost, Resources, RetryPolicy, Scope,
+        DirectiveType, GpuRequest, ImageRef, JobScope, JobSpec, Network, OnHostLost, Resources, RetryPolicy,
         Timeouts,
     },
 };
@@ -59,7 +59,7 @@ struct JobSeed {
     name: &'static str,
     description: &'static str,
     directive: DirectiveType,
-    scope: Scope,
+    scope: JobScope,
     /// Subcommand of `cyberbrain worker`.
     command: &'static str,
     run_seconds: u32,
@@ -72,7 +72,7 @@ const JOBS: [JobSeed; 3] = [
         name: "Log triage",
         description: "Severities, message templates, stack traces and what is new in the logs of a host",
         directive: DirectiveType::D1,
-        scope: Scope::PerHost,
+        scope: JobScope::PerHost,
         command: "log-triage",
         run_seconds: 1_800,
     },
@@ -82,7 +82,7 @@ const JOBS: [JobSeed; 3] = [
         name: "GPU report",
         description: "Use of the GPUs over the window, from the kept samples",
         directive: DirectiveType::D2,
-        scope: Scope::One,
+        scope: JobScope::One,
         command: "gpu-report",
         run_seconds: 600,
     },
@@ -92,7 +92,7 @@ const JOBS: [JobSeed; 3] = [
         name: "Service map",
         description: "Services of a host and how they are connected, from the container inventory",
         directive: DirectiveType::D3,
-        scope: Scope::PerHost,
+        scope: JobScope::PerHost,
         command: "service-map",
         run_seconds: 600,
     },

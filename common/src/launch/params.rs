@@ -12,8 +12,9 @@ use serde::{
 use serde_json::{Map, Number, Value};
 
 /// A JSON object.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = Object)]
 pub struct Params(Map<String, Value>);
 
 impl Params {

@@ -7,6 +7,7 @@ use cyberbrain_core::{
     spec::GpuPolicy,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{object::object_only, params::Params};
 
@@ -43,7 +44,7 @@ pub mod limit {
 }
 
 /// One launch.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct LaunchRequest {
     /// A directive type (`D1` … `D4`: the built-in one of that type) or a directive's name. Without it: what the jobs
@@ -70,7 +71,7 @@ pub struct LaunchRequest {
 }
 
 /// One RunJob.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct RunJobRequest {
     /// Key of a job, e.g. `log_triage`, or one of its aliases.
@@ -94,7 +95,7 @@ pub struct RunJobRequest {
 }
 
 /// What a RunJob asks of GPUs. What is left out comes from the job, then from the image.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct GpuWish {
     #[serde(default)]

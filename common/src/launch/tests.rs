@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use cyberbrain_core::{
     run::DirectiveSnapshot,
     spec::{
-        DirectiveType, GpuChoice, GpuPolicy, GpuRequest, ImageRef, JobSpec, Network, OnHostLost, OnMiss,
-        Resources, RetryPolicy, Scope, Timeouts,
+        DirectiveType, GpuChoice, GpuPolicy, GpuRequest, ImageRef, JobScope, JobSpec, Network, OnHostLost,
+        OnMiss, Resources, RetryPolicy, Timeouts,
     },
 };
 use serde_json::{Value, json};
@@ -197,7 +197,7 @@ fn job(key: &str, alias: &str) -> JobTemplate {
         aliases: vec![alias.into()],
         name: key.to_uppercase(),
         description: String::new(),
-        scope: Scope::One,
+        scope: JobScope::One,
         default_directive: DirectiveType::D1,
         spec,
         active: true,

@@ -30,6 +30,7 @@ pub enum StdoutMessage {
 
 /// How far a worker is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// 0 to 100.
     pub percent: Option<f64>,

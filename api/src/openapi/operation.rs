@@ -1,0 +1,148 @@
+//! One route as an operation of the document.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{
+    Content as Media, Header, KnownFormat, ObjectBuilder, RefOr, Required, Response, ResponseBuilder, Schema,
+    SchemaFormat, SecurityRequirement, Type,
+    path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+    request_body::{RequestBody, RequestBodyBuilder},
+};
+
+use super::{BEARER, Schemas, of as schema_of};
+use crate::{
+    layers::ProblemBody,
+    problem::Kind,
+    routes::{Access, Answer, Content, Form, QueryParameter, Route, Takes},
+};
+
+/// The operation; what it speaks of is added to the schemas.
+pub(super) fn of(tag: &str, route: &Route, schemas: &mut Schemas) -> Operation {
+    let mut operation = OperationBuilder::new()
+        .tag(tag)
+        .operation_id(Some(route.name))
+        .summary(route.about.split(['.', ':']).next())
+        .description(Some(route.about));
+    for name in path_parameters(route.path) {
+        operation = operation.parameter(path_parameter(name));
+    }
+    for parameter in route.query {
+        operation = operation.parameter(query_parameter(parameter));
+    }
+    operation = operation.request_body(request_body(route.takes, schemas));
+    for (status, response) in responses(route, schemas) {
+        operation = operation.response(status.to_string(), response);
+    }
+    match route.access {
+        Access::Open => {}
+        Access::Scope(_) => {
+            operation = operation.security(SecurityRequirement::new::<_, [&str; 0], _>(BEARER, []));
+        }
+    }
+    operation.build()
+}
+
+/// Names between braces.
+fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn path_parameter(name: &str) -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    let schema = match name {
+        "id" => schema.format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),
+        _ => schema,
+    };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(schema))
+        .build()
+}
+
+fn query_parameter(parameter: &QueryParameter) -> Parameter {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let schema = match parameter.form {
+        Form::Text => text().max_length(Some(1_024)),
+        Form::Cursor => text(),
+        Form::OneOf(words) => text().enum_values(Some(words.iter().copied())),
+        Form::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+        Form::Whole { least, most, default } => ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(least))
+            .maximum(Some(most))
+            .default(Some(default.into())),
+    };
+    ParameterBuilder::new()
+        .name(parameter.name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(parameter.about))
+        .schema(Some(schema))
+        .build()
+}
+
+fn request_body(takes: Takes, schemas: &mut Schemas) -> Option<RequestBody> {
+    match takes {
+        Takes::Nothing => None,
+        Takes::Json { schema, example } => {
+            let mut media = Media::new(Some(schema(schemas)));
+            media.example =
+                Some(serde_json::from_str(example).expect("examples are JSON: a test sends them"));
+            let body = RequestBodyBuilder::new().required(Some(Required::True));
+            Some(body.content("application/json", media).build())
+        }
+    }
+}
+
+fn responses(route: &Route, schemas: &mut Schemas) -> BTreeMap<u16, Response> {
+    let mut all = BTreeMap::new();
+    for answer in route.answers {
+        all.insert(answer.status, success(answer, schemas));
+    }
+    let mut problems: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
+    for kind in route.problems() {
+        problems.entry(kind.status().as_u16()).or_default().push(kind);
+    }
+    for (status, kinds) in problems {
+        all.insert(status, problem(status, &kinds, schemas));
+    }
+    all
+}
+
+fn success(answer: &Answer, schemas: &mut Schemas) -> Response {
+    let mut response = ResponseBuilder::new().description(answer.about);
+    if matches!(answer.status, 202 | 307) {
+        let location = Header::new(text());
+        response = response.header("Location", location);
+    }
+    match answer.content {
+        Content::Nothing => response,
+        Content::Json(schema) => response.content("application/json", Media::new(Some(schema(schemas)))),
+        Content::Text(media_type) => response.content(media_type, Media::new(Some(text()))),
+        Content::JsonOrText(schema, media_type) => response
+            .content("application/json", Media::new(Some(schema(schemas))))
+            .content(media_type, Media::new(Some(text()))),
+    }
+    .build()
+}
+
+fn problem(status: u16, kinds: &[Kind], schemas: &mut Schemas) -> Response {
+    let told: Vec<String> = kinds.iter().map(|kind| format!("{}: {}.", kind.slug(), kind.title())).collect();
+    let body = Media::new(Some(schema_of::<ProblemBody>(schemas)));
+    let mut response =
+        ResponseBuilder::new().description(told.join(" ")).content("application/problem+json", body);
+    if matches!(status, 429 | 503) {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0_i64));
+        response = response.header("Retry-After", Header::new(seconds));
+    }
+    if status == 401 {
+        response = response.header("WWW-Authenticate", Header::new(text()));
+    }
+    response.build()
+}
+
+fn text() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).into()
+}

@@ -1,0 +1,35 @@
+//! What a route takes and what it answers, as the documentation tells it.
+
+use crate::openapi::SchemaOf;
+
+/// The body that a route takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Takes {
+    /// None; one that is sent is not read.
+    Nothing,
+    /// A JSON object. Unknown fields are refused.
+    Json {
+        schema: SchemaOf,
+        /// A body to try.
+        example: &'static str,
+    },
+}
+
+/// One successful answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    pub status: u16,
+    pub about: &'static str,
+    pub content: Content,
+}
+
+/// What is in an answer's body.
+#[derive(Debug, Clone, Copy)]
+pub enum Content {
+    Nothing,
+    Json(SchemaOf),
+    /// A text of this media type.
+    Text(&'static str),
+    /// JSON of this schema or a text of this media type, by `Accept`.
+    JsonOrText(SchemaOf, &'static str),
+}

@@ -1,0 +1,142 @@
+//! The table of routes: what there is, who may use it, what it takes and what it answers. The router, the guard, the
+//! OpenAPI document and the pages of documentation are all made of it, so that none can differ from the others.
+
+mod answer;
+mod library;
+mod machines;
+mod query;
+mod runs;
+mod service;
+
+use axum::{Router, middleware::from_fn_with_state, routing::MethodRouter};
+use cyberbrain_common::keys::Scope;
+
+pub use answer::{Answer, Content, Takes};
+pub use query::{Form, QueryParameter};
+
+use crate::{
+    app::App,
+    auth,
+    layers::{TIME_LIMIT, layered},
+    openapi::SchemaOf,
+    problem::Kind,
+};
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody: says nothing about the installation's work.
+    Open,
+    /// Holders of a key of this scope or a wider one.
+    Scope(Scope),
+}
+
+const VIEWER: Access = Access::Scope(Scope::Viewer);
+const OPERATOR: Access = Access::Scope(Scope::Operator);
+
+/// The methods in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Patch,
+    Delete,
+}
+
+impl Method {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// One row of the table.
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    /// What generated clients call it; unique.
+    pub name: &'static str,
+    pub access: Access,
+    /// All it knows; others are refused (open routes ignore them).
+    pub query: &'static [QueryParameter],
+    /// What it does, in a sentence or two.
+    pub about: &'static str,
+    pub takes: Takes,
+    /// Its successes.
+    pub answers: &'static [Answer],
+    /// Problems beyond those that follow from its access, path, query and body.
+    pub refuses: &'static [Kind],
+    handler: fn() -> MethodRouter<App>,
+}
+
+impl Route {
+    /// Every kind of problem that it answers with.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Kind> {
+        let mut kinds = vec![Kind::Internal, Kind::Timeout];
+        match self.access {
+            Access::Open => {}
+            Access::Scope(_) => kinds.extend([
+                Kind::Unauthorized,
+                Kind::Forbidden,
+                Kind::InvalidQuery,
+                Kind::DatabaseUnavailable,
+                Kind::Busy,
+            ]),
+        }
+        if self.path.contains("{id}") {
+            kinds.extend([Kind::InvalidPath, Kind::NotFound]);
+        }
+        match self.takes {
+            Takes::Nothing => {}
+            Takes::Json { .. } => kinds.extend([
+                Kind::MalformedJson,
+                Kind::BadRequest,
+                Kind::PayloadTooLarge,
+                Kind::UnsupportedMediaType,
+                Kind::InvalidRequest,
+            ]),
+        }
+        kinds.extend(self.refuses);
+        kinds
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ({:?})", self.method.as_str(), self.path, self.access)
+    }
+}
+
+/// The rows by what they are about, in the order of the documentation.
+pub const GROUPS: &[(&str, &[Route])] = &[
+    ("Runs", runs::ROUTES),
+    ("Machines", machines::ROUTES),
+    ("Library", library::ROUTES),
+    ("Service", service::ROUTES),
+];
+
+/// Every route.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    GROUPS.iter().flat_map(|(_, routes)| routes.iter())
+}
+
+/// The whole service, made of [`GROUPS`].
+pub fn router(app: &App) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        let guard = from_fn_with_state((app.clone(), route), auth::guard);
+        router = router.route(route.path, (route.handler)().route_layer(guard));
+    }
+    layered(router.with_state(app.clone()), TIME_LIMIT)
+}
+
+/// A successful answer with a JSON body.
+const fn json(status: u16, about: &'static str, schema: SchemaOf) -> Answer {
+    Answer { status, about, content: Content::Json(schema) }
+}

@@ -133,7 +133,7 @@ async fn the_report_of_the_demo_names_every_planted_fault() {
     for heading in ["log_triage", "gpu_report", "service_map", "Artifacts"] {
         assert!(report.contains(heading), "no {heading} in\n{report}");
     }
-    let triage = artifact(&report, dir.path(), "cb-sample-web");
+    let triage = artifact(&report, dir.path(), "# Log triage");
     for planted in PLANTED_FAULTS {
         assert!(triage.contains(planted.evidence), "{} is not quoted in\n{triage}", planted.name);
     }

@@ -24,7 +24,7 @@ pub struct Args {
     pub gpus: GpuArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// Name of this host [default: the machine's host name]
+    /// Name of this host [default: the machine's host name; in a container, that of the engine's machine]
     #[arg(long, env = "CYBERBRAIN_HOST")]
     pub host: Option<String>,
     /// Label of this host, key=value; may be given several times

@@ -60,6 +60,10 @@ async fn docker(args: &Args, name: String) -> Result<Station, Error> {
     let options = DockerOptions { host: args.engine.docker_host.clone(), gpu_injection };
     let runtime = DockerRuntime::connect(&options).await?;
     let mounts = runtime.own_mounts().await?;
+    // In a container of that engine, "this machine" is the engine's: a container's own name changes with each new one.
+    let engines_name =
+        if args.host.is_none() && !mounts.is_empty() { runtime.host_name().await? } else { None };
+    let name = engines_name.filter(|name| fits(name)).unwrap_or(name);
     Ok(Station { name, runtime: Arc::new(runtime), gpus, executable: running_executable(), mounts })
 }
 
@@ -96,12 +100,14 @@ fn probe(args: &Args, host: &str) -> Result<ProbeChoice, Error> {
     })
 }
 
-/// The option, else what the machine calls itself, in the characters that a host name may have.
+/// Whether it is made of the characters that a host name may have.
+fn fits(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed)
+}
+
+/// The option, else what the machine calls itself.
 fn host_name(args: &Args) -> Result<String, Error> {
-    let fits = |name: &str| {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed)
-    };
     match &args.host {
         Some(given) if fits(given) => Ok(given.clone()),
         Some(given) => Err(Error::HostName { given: given.clone() }),

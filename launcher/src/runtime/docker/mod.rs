@@ -82,6 +82,15 @@ impl DockerRuntime {
         Ok(Self { docker, gpu_injection: options.gpu_injection })
     }
 
+    /// What the engine's machine calls itself, as far as the engine knows.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn host_name(&self) -> Result<Option<String>, Error> {
+        let asked = Asked { call: EngineCall::Info, subject: "engine" };
+        Ok(bounded(asked, READ, self.docker.info()).await?.name)
+    }
+
     async fn ask_identity(&self) -> Result<EngineIdentity, Error> {
         let asked = Asked { call: EngineCall::Info, subject: "engine" };
         let info = bounded(asked, READ, self.docker.info()).await?;

@@ -8,6 +8,7 @@
 //! looked at when the Run is admitted, and the fan-out of `per_host` jobs.
 
 mod check;
+pub mod describe;
 mod error;
 mod gpu;
 mod idempotency;

@@ -9,7 +9,11 @@ use cyberbrain_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{object::object_only, params::Params};
+use super::{
+    describe::{line, lines, optional_line, optional_text},
+    object::object_only,
+    params::Params,
+};
 
 /// The limits of a request. Characters are Unicode scalar values.
 pub mod limit {
@@ -50,23 +54,29 @@ pub struct LaunchRequest {
     /// A directive type (`D1` … `D4`: the built-in one of that type) or a directive's name. Without it: what the jobs
     /// have as their default if that is the same for all, else `D4`.
     #[serde(default)]
+    #[schema(schema_with = optional_line::<{ limit::DIRECTIVE_CHARACTERS }>)]
     pub directive: Option<String>,
     /// Keys of jobs, one RunJob each. Without `jobs` and `run_jobs`: all jobs that the directive lists.
     #[serde(default)]
+    #[schema(schema_with = lines::<{ limit::RUN_JOBS }, { limit::JOB_CHARACTERS }>)]
     pub jobs: Vec<String>,
     /// RunJobs with settings of their own, instead of `jobs`.
     #[serde(default)]
+    #[schema(max_items = 10_000)]
     pub run_jobs: Vec<RunJobRequest>,
     /// For all RunJobs; a RunJob's own params go before these, key by key.
     #[serde(default)]
     pub params: Option<Params>,
     /// -100 to 100; a higher number goes first.
     #[serde(default)]
+    #[schema(minimum = -100, maximum = 100)]
     pub priority: i32,
     #[serde(default)]
+    #[schema(schema_with = lines::<{ limit::TAGS }, { limit::TAG_CHARACTERS }>)]
     pub tags: Vec<String>,
     /// Takes the place of the directive's text; its rules stay. The snapshot is named `custom`.
     #[serde(default)]
+    #[schema(schema_with = optional_text::<{ limit::DIRECTIVE_TEXT_CHARACTERS }>)]
     pub custom_directive_text: Option<String>,
 }
 
@@ -75,20 +85,25 @@ pub struct LaunchRequest {
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct RunJobRequest {
     /// Key of a job, e.g. `log_triage`, or one of its aliases.
+    #[schema(schema_with = line::<{ limit::JOB_CHARACTERS }>)]
     pub job: String,
     /// Shown to people; without it the job's name.
     #[serde(default)]
+    #[schema(schema_with = optional_line::<{ limit::NAME_CHARACTERS }>)]
     pub name: Option<String>,
     #[serde(default)]
     pub params: Option<Params>,
     /// Uploads that the worker may read.
     #[serde(default)]
+    #[schema(max_items = 100)]
     pub inputs: Vec<UploadId>,
     /// Without it the Run's.
     #[serde(default)]
+    #[schema(minimum = -100, maximum = 100)]
     pub priority: Option<i32>,
     /// Longest run of the worker; without it the job's.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 604_800)]
     pub timeout_seconds: Option<u32>,
     #[serde(default)]
     pub gpu: Option<GpuWish>,
@@ -102,23 +117,29 @@ pub struct GpuWish {
     pub policy: Option<GpuPolicy>,
     /// Cards, all on one host.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 64)]
     pub count: Option<u32>,
     /// On each card.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 2_097_152)]
     pub min_vram_mib: Option<u32>,
     /// This card.
     #[serde(default)]
+    #[schema(schema_with = optional_line::<{ limit::PLACE_CHARACTERS }>)]
     pub uuid: Option<GpuUuid>,
     /// The card with this index, on `host` if that is given.
     #[serde(default)]
+    #[schema(maximum = 1_023)]
     pub index: Option<u32>,
     #[serde(default)]
+    #[schema(schema_with = optional_line::<{ limit::PLACE_CHARACTERS }>)]
     pub host: Option<String>,
     /// Fail instead of taking another card than the named one.
     #[serde(default)]
     pub strict: Option<bool>,
     /// How long `prefer` waits for a GPU before it takes a CPU place.
     #[serde(default)]
+    #[schema(maximum = 86_400)]
     pub prefer_wait_seconds: Option<u32>,
 }
 

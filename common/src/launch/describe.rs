@@ -1,0 +1,46 @@
+//! How texts of a request look, for the API's document: what `check` refuses, in the words of JSON Schema.
+
+use utoipa::openapi::{Array, ArrayBuilder, Object, ObjectBuilder, Type, schema::SchemaType};
+
+/// Something in it, and no control characters (ECMA 262).
+const ONE_LINE: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+/// Something in it, and no NUL.
+const TEXT: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
+
+fn text(types: SchemaType, most: usize, pattern: &str) -> Object {
+    ObjectBuilder::new()
+        .schema_type(types)
+        .min_length(Some(1))
+        .max_length(Some(most))
+        .pattern(Some(pattern))
+        .build()
+}
+
+fn nullable() -> SchemaType {
+    SchemaType::from_iter([Type::String, Type::Null])
+}
+
+/// One line of up to `MOST` characters.
+#[must_use]
+pub fn line<const MOST: usize>() -> Object {
+    text(Type::String.into(), MOST, ONE_LINE)
+}
+
+/// The same, or null.
+#[must_use]
+pub fn optional_line<const MOST: usize>() -> Object {
+    text(nullable(), MOST, ONE_LINE)
+}
+
+/// Up to `MOST` lines of up to `CHARACTERS` characters each.
+#[must_use]
+pub fn lines<const MOST: usize, const CHARACTERS: usize>() -> Array {
+    ArrayBuilder::new().items(line::<CHARACTERS>()).max_items(Some(MOST)).build()
+}
+
+/// A text of up to `MOST` characters, or null.
+#[must_use]
+pub fn optional_text<const MOST: usize>() -> Object {
+    text(nullable(), MOST, TEXT)
+}

@@ -1,12 +1,12 @@
 //! What every handler shares.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cyberbrain_common::db::{self, Pool};
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 
-use crate::problem::Problem;
+use crate::{mcp, problem::Problem};
 
 /// How long a request waits for a database connection before it answers 503.
 const CONNECTION_WAIT: Duration = Duration::from_secs(3);
@@ -16,13 +16,26 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(3);
 pub struct App {
     pool: Pool,
     stopping: CancellationToken,
+    mcp: Arc<mcp::Allowed>,
 }
 
 impl App {
     /// `stopping` makes `/readyz` say so, so that a load balancer looks elsewhere.
     #[must_use]
     pub fn new(pool: Pool, stopping: CancellationToken) -> Self {
-        Self { pool, stopping }
+        Self { pool, stopping, mcp: Arc::default() }
+    }
+
+    /// Lets MCP clients in by further `Host` and `Origin` headers.
+    #[must_use]
+    pub fn allow_mcp(mut self, allowed: mcp::Allowed) -> Self {
+        self.mcp = Arc::new(allowed);
+        self
+    }
+
+    /// The endpoint `/mcp`.
+    pub(crate) fn mcp(&self) -> mcp::Endpoint {
+        mcp::Endpoint::new(self, &self.mcp, &self.stopping)
     }
 
     /// A database connection.

@@ -12,6 +12,12 @@ pub struct Args {
     /// binding to anything but loopback
     #[arg(long, env = "CYBER_BRAIN_BIND", default_value = "127.0.0.1:9595")]
     pub bind: SocketAddr,
+    /// Further values of the Host header that MCP requests may have, e.g. the name of this service on the LAN
+    #[arg(long, env = "CYBERBRAIN_MCP_ALLOWED_HOSTS", value_delimiter = ',')]
+    pub mcp_allowed_hosts: Vec<String>,
+    /// Further origins of browsers that may speak MCP, e.g. https://tools.example.org
+    #[arg(long, env = "CYBERBRAIN_MCP_ALLOWED_ORIGINS", value_delimiter = ',')]
+    pub mcp_allowed_origins: Vec<String>,
     #[command(flatten)]
     pub database: DatabaseArgs,
     #[command(flatten)]

@@ -12,6 +12,7 @@ mod serve;
 mod extract;
 mod handlers;
 mod layers;
+pub mod mcp;
 pub mod openapi;
 mod problem;
 mod routes;

@@ -14,7 +14,7 @@ use cyberbrain_common::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, args::Args, routes::router, serve::serve};
+use crate::{app::App, args::Args, mcp::Allowed, routes::router, serve::serve};
 
 const CONNECTIONS: PoolSize = PoolSize(16);
 /// Between two looks at whether the database is ready.
@@ -61,7 +61,10 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     // Ends when serving ends, however that comes about.
     let stop = shutdown.child_token();
     let served = tokio::spawn({
-        let (router, stop) = (router(&App::new(pool.clone(), stop.clone())), stop.clone());
+        let allowed =
+            Allowed { hosts: args.mcp_allowed_hosts.clone(), origins: args.mcp_allowed_origins.clone() };
+        let app = App::new(pool.clone(), stop.clone()).allow_mcp(allowed);
+        let (router, stop) = (router(&app), stop.clone());
         async move { serve(listener, router, &stop).await }
     });
     tracing::info!(url, docs = format!("{url}/api/docs"), "api listens");

@@ -14,7 +14,7 @@ const ATTEMPTS: i64 = 100;
 /// The most audit rows that one answer lists.
 const AUDIT_ROWS: i64 = 1_000;
 
-async fn read(connection: &mut Conn, id: RunJobId) -> Result<RunJobDetail, Problem> {
+pub(crate) async fn read(connection: &mut Conn, id: RunJobId) -> Result<RunJobDetail, Problem> {
     let mut snapshot = begin_snapshot(connection).await?;
     let run_job =
         run_jobs::find(&mut snapshot, id).await?.ok_or_else(|| Problem::not_found("run job", id))?;

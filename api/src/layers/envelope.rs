@@ -49,6 +49,10 @@ pub(crate) struct ProblemBody {
     request_id: String,
 }
 
+/// Marks a response whose body is to be left alone: its protocol has a form of its own for what goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AsItIs;
+
 /// The outermost of our own layers.
 pub(crate) async fn envelope(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
@@ -109,6 +113,7 @@ pub(crate) fn on_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
 fn write_out(mut response: Response, id: &str) -> Response {
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
+        None if response.extensions_mut().remove::<AsItIs>().is_some() => return response,
         None if response.status().is_client_error() || response.status().is_server_error() => {
             from_status(response.status())
         }

@@ -3,7 +3,7 @@
 mod envelope;
 mod measure;
 
-pub(crate) use envelope::ProblemBody;
+pub(crate) use envelope::{AsItIs, ProblemBody};
 
 #[cfg(test)]
 mod tests;

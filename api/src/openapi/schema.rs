@@ -14,6 +14,18 @@ pub type SchemaOf = fn(&mut Schemas) -> RefOr<Schema>;
 #[derive(Default)]
 pub struct Schemas(pub(super) BTreeMap<String, RefOr<Schema>>);
 
+impl Schemas {
+    /// Each with its name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, &RefOr<Schema>)> {
+        self.0.iter().map(|(name, schema)| (name.as_str(), schema))
+    }
+
+    /// Takes one out, to make another of it.
+    pub(crate) fn take(&mut self, name: &str) -> Option<RefOr<Schema>> {
+        self.0.remove(name)
+    }
+}
+
 /// The schema of a type, by reference.
 pub fn of<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
     let mut parts = vec![(T::name().into_owned(), T::schema())];

@@ -8,7 +8,11 @@ mod query;
 mod runs;
 mod service;
 
-use axum::{Router, middleware::from_fn_with_state, routing::MethodRouter};
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    routing::{MethodRouter, any},
+};
 use cyberbrain_common::keys::Scope;
 
 pub use answer::{Answer, Content, Takes};
@@ -18,6 +22,7 @@ use crate::{
     app::App,
     auth,
     layers::{TIME_LIMIT, layered},
+    mcp,
     openapi::SchemaOf,
     problem::Kind,
 };
@@ -121,6 +126,21 @@ pub const GROUPS: &[(&str, &[Route])] = &[
     ("Service", service::ROUTES),
 ];
 
+/// The endpoint of the other protocol. Not in the table: what it takes and answers is told by itself, and its tools have
+/// scopes of their own (`mcp::TOOLS`).
+static MCP: Route = Route {
+    method: Method::Post,
+    path: "/mcp",
+    name: "mcp",
+    access: VIEWER,
+    query: &[],
+    about: "MCP for language models, over Streamable HTTP.",
+    takes: Takes::Nothing,
+    answers: &[],
+    refuses: &[],
+    handler: MethodRouter::new,
+};
+
 /// Every route.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
     GROUPS.iter().flat_map(|(_, routes)| routes.iter())
@@ -133,6 +153,9 @@ pub fn router(app: &App) -> Router {
         let guard = from_fn_with_state((app.clone(), route), auth::guard);
         router = router.route(route.path, (route.handler)().route_layer(guard));
     }
+    let guard = from_fn_with_state((app.clone(), &MCP), auth::guard);
+    let mcp = any(mcp::serve).with_state(app.mcp()).layer(guard);
+    router = router.route(MCP.path, mcp);
     layered(router.with_state(app.clone()), TIME_LIMIT)
 }
 

@@ -5,7 +5,7 @@ mod machine;
 mod run;
 mod run_job;
 
-pub(crate) use library::{DirectiveList, JobList};
+pub(crate) use library::{DirectiveList, DirectiveView, JobList};
 pub(crate) use machine::{GpuList, HostList};
-pub(crate) use run::{ArtifactPage, RunPage, RunView};
+pub(crate) use run::{ArtifactPage, ReportView, RunPage, RunView};
 pub(crate) use run_job::{RunJobDetail, RunJobView};

@@ -12,6 +12,7 @@ use cyberbrain_core::{
     spec::DirectiveType,
 };
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::RunJobView;
@@ -58,6 +59,33 @@ impl RunView {
             run_jobs: run_jobs.into_iter().map(Into::into).collect(),
         }
     }
+}
+
+impl RunView {
+    pub(crate) const fn id(&self) -> RunId {
+        self.id
+    }
+
+    pub(crate) const fn status(&self) -> RunStatus {
+        self.status
+    }
+
+    /// How many of its run jobs have ended, and how many there are.
+    pub(crate) fn jobs_ended(&self) -> (usize, usize) {
+        (self.run_jobs.iter().filter(|job| job.has_ended()).count(), self.run_jobs.len())
+    }
+}
+
+/// The report of a Run in both forms.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct ReportView {
+    pub id: RunId,
+    pub status: RunStatus,
+    pub markdown: String,
+    /// The same as data.
+    #[schema(value_type = Object)]
+    pub report: Value,
+    pub tokens: TokensView,
 }
 
 /// A Run in a list.

@@ -53,6 +53,12 @@ pub(crate) struct RunJobView {
     tokens: TokensView,
 }
 
+impl RunJobView {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.status.is_terminal()
+    }
+}
+
 impl From<RunJob> for RunJobView {
     fn from(row: RunJob) -> Self {
         Self {
@@ -110,6 +116,25 @@ impl RunJobDetail {
             tokens: row.tokens.into(),
             attempts: attempts.into_iter().map(Into::into).collect(),
             audit: audit.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl RunJobDetail {
+    /// Why it is where it is, in a sentence.
+    pub(crate) fn why(&self) -> String {
+        let Self { id, status, .. } = self;
+        if let Some(reason) = &self.waiting_reason {
+            return format!("Run job {id} is {status} and waits: {reason}.");
+        }
+        if let Some(failure) = &self.failure {
+            let detail = failure.detail.as_deref().unwrap_or("no more is known");
+            return format!("Run job {id} is {status} ({}): {detail}.", failure.kind);
+        }
+        match (&self.host, &self.selection_reason) {
+            (Some(host), Some(reason)) => format!("Run job {id} is {status} on {host}: {reason}."),
+            (Some(host), None) => format!("Run job {id} is {status} on {host}."),
+            (None, _) => format!("Run job {id} is {status}; the scheduler has not looked at it yet."),
         }
     }
 }

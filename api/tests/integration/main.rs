@@ -13,6 +13,7 @@ mod keys;
 mod launch;
 mod listing;
 mod machines;
+mod mcp;
 mod noise;
 mod refusals;
 mod role;

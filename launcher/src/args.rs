@@ -1,6 +1,6 @@
 //! The options of the role `launcher`.
 
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use cyberbrain_common::config::{DatabaseArgs, DirectoryArgs, SupervisionArgs, TelemetryArgs};
@@ -24,6 +24,8 @@ pub struct Args {
     pub gpus: GpuArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub files: FileArgs,
     /// Name of this host [default: the machine's host name]
     #[arg(long, env = "CYBERBRAIN_HOST")]
     pub host: Option<String>,
@@ -64,6 +66,19 @@ pub struct GpuArgs {
     /// Path of NVIDIA's management library [default: by its usual name]
     #[arg(long, env = "CYBERBRAIN_NVML")]
     pub nvml: Option<PathBuf>,
+}
+
+/// How the api reads the files of this host.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct FileArgs {
+    /// Address and port where the api reads logs and artifacts of this host; port 0 takes a free one. With an api on
+    /// another machine: an address that it reaches, on a network that you trust
+    #[arg(long, env = "CYBERBRAIN_FILES_BIND", default_value = "127.0.0.1:0")]
+    pub files_bind: SocketAddr,
+    /// What the api is told to connect to, e.g. http://gpu-7:9700 [default: what --files-bind says, with this machine's
+    /// name if that is all addresses]
+    #[arg(long, env = "CYBERBRAIN_FILES_URL")]
+    pub files_url: Option<String>,
 }
 
 /// Bounds on what workers may use of this machine.

@@ -6,7 +6,10 @@ use cyberbrain_common::db::{self, Pool};
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 
-use crate::problem::Problem;
+use crate::{
+    files::{Slots, UploadStore},
+    problem::Problem,
+};
 
 /// How long a request waits for a database connection before it answers 503.
 const CONNECTION_WAIT: Duration = Duration::from_secs(3);
@@ -16,13 +19,15 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(3);
 pub struct App {
     pool: Pool,
     stopping: CancellationToken,
+    uploads: UploadStore,
+    slots: Slots,
 }
 
 impl App {
     /// `stopping` makes `/readyz` say so, so that a load balancer looks elsewhere.
     #[must_use]
-    pub fn new(pool: Pool, stopping: CancellationToken) -> Self {
-        Self { pool, stopping }
+    pub fn new(pool: Pool, stopping: CancellationToken, uploads: UploadStore) -> Self {
+        Self { pool, stopping, uploads, slots: Slots::default() }
     }
 
     /// A database connection.
@@ -41,5 +46,18 @@ impl App {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_cancelled()
+    }
+
+    /// Until the process is about to end: streams that have no end of their own end then.
+    pub(crate) async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    pub(crate) fn uploads(&self) -> &UploadStore {
+        &self.uploads
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
     }
 }

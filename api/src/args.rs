@@ -12,6 +12,10 @@ pub struct Args {
     /// binding to anything but loopback
     #[arg(long, env = "CYBER_BRAIN_BIND", default_value = "127.0.0.1:9595")]
     pub bind: SocketAddr,
+    /// Size of one upload at most, in MiB
+    #[arg(long, env = "CYBERBRAIN_MAX_UPLOAD_MIB", default_value_t = 1_024,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_upload_mib: u32,
     #[command(flatten)]
     pub database: DatabaseArgs,
     #[command(flatten)]

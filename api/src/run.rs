@@ -14,7 +14,7 @@ use cyberbrain_common::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, args::Args, routes::router, serve::serve};
+use crate::{app::App, args::Args, files::UploadStore, routes::router, serve::serve};
 
 const CONNECTIONS: PoolSize = PoolSize(16);
 /// Between two looks at whether the database is ready.
@@ -58,10 +58,14 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let announcement =
         Ready { url: Some(url.clone()), metrics_url: Some(telemetry.metrics_url), ..Ready::of("api") };
 
+    let max_upload_bytes = u64::from(args.max_upload_mib) * 1024 * 1024;
+    let uploads = UploadStore::new(args.directories.uploads_root(), max_upload_bytes);
+    uploads.sweep();
     // Ends when serving ends, however that comes about.
     let stop = shutdown.child_token();
     let served = tokio::spawn({
-        let (router, stop) = (router(&App::new(pool.clone(), stop.clone())), stop.clone());
+        let app = App::new(pool.clone(), stop.clone(), uploads.clone());
+        let (router, stop) = (router(&app), stop.clone());
         async move { serve(listener, router, &stop).await }
     });
     tracing::info!(url, docs = format!("{url}/api/docs"), "api listens");

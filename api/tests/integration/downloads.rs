@@ -12,7 +12,7 @@ use crate::{
     host_files::HostFiles,
 };
 
-const TEXT: &[u8] = b"<script>0123456789</script>";
+const TEXT: &[u8] = b"<script>0123456789 0123456789 0123456789 0123456789 0123456789</script>";
 
 async fn start() -> Option<(Api, HostFiles)> {
     let api = Api::start().await?;
@@ -50,7 +50,7 @@ async fn a_download_is_the_file_and_is_never_shown_by_a_browser() {
         ),
         ("x-content-type-options", "nosniff"),
         ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-        ("content-length", "27"),
+        ("content-length", "71"),
         ("accept-ranges", "bytes"),
         ("etag", &format!("\"{hex}\"")),
         ("digest", &format!("sha-256={}", STANDARD.encode(hash))),

@@ -89,7 +89,6 @@ async fn names_are_text_and_lead_nowhere() {
         "?name=%C2%85",
         "?name=a&name=b",
         "?name=a&path=x",
-       
         &long,
     ] {
         let answer = upload(&api, query, "x").await;

@@ -77,8 +77,16 @@ pub struct FileArgs {
     pub files_bind: SocketAddr,
     /// What the api is told to connect to, e.g. http://gpu-7:9700 [default: what --files-bind says, with this machine's
     /// name if that is all addresses]
-    #[arg(long, env = "CYBERBRAIN_FILES_URL")]
+    #[arg(long, env = "CYBERBRAIN_FILES_URL", value_parser = plain_url)]
     pub files_url: Option<String>,
+}
+
+/// `http://host` with or without a port and a path: what the api can connect to.
+fn plain_url(text: &str) -> Result<String, &'static str> {
+    let wrong = "it is no address like http://gpu-7:9700";
+    let url: hyper::Uri = text.parse().map_err(|_| wrong)?;
+    let plain = url.scheme_str() == Some("http") && url.authority().is_some() && url.query().is_none();
+    plain.then(|| text.to_owned()).ok_or(wrong)
 }
 
 /// Bounds on what workers may use of this machine.
@@ -142,5 +150,20 @@ impl Args {
     #[must_use]
     pub fn label_map(&self) -> BTreeMap<String, String> {
         self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_url;
+
+    #[test]
+    fn only_addresses_that_the_api_can_connect_to_are_taken() {
+        for good in ["http://gpu-7:9700", "http://10.0.0.7", "http://[::1]:9700/files-of/gpu-7"] {
+            assert_eq!(plain_url(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "gpu-7:9700", "https://gpu-7", "http://", "http://a b", "http://gpu-7?x", "/files"] {
+            assert!(plain_url(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -6,7 +6,11 @@ use cyberbrain_common::db::{self, Pool};
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 
-use crate::{mcp, problem::Problem};
+use crate::{
+    files::{Slots, UploadStore},
+    mcp,
+    problem::Problem,
+};
 
 /// How long a request waits for a database connection before it answers 503.
 const CONNECTION_WAIT: Duration = Duration::from_secs(3);
@@ -17,13 +21,15 @@ pub struct App {
     pool: Pool,
     stopping: CancellationToken,
     mcp: Arc<mcp::Allowed>,
+    uploads: UploadStore,
+    slots: Slots,
 }
 
 impl App {
     /// `stopping` makes `/readyz` say so, so that a load balancer looks elsewhere.
     #[must_use]
-    pub fn new(pool: Pool, stopping: CancellationToken) -> Self {
-        Self { pool, stopping, mcp: Arc::default() }
+    pub fn new(pool: Pool, stopping: CancellationToken, uploads: UploadStore) -> Self {
+        Self { pool, stopping, mcp: Arc::default(), uploads, slots: Slots::default() }
     }
 
     /// Lets MCP clients in by further `Host` and `Origin` headers.
@@ -54,5 +60,18 @@ impl App {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_cancelled()
+    }
+
+    /// Until the process is about to end: streams that have no end of their own end then.
+    pub(crate) async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    pub(crate) fn uploads(&self) -> &UploadStore {
+        &self.uploads
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
     }
 }

@@ -18,6 +18,10 @@ pub struct Args {
     /// Further origins of browsers that may speak MCP, e.g. https://tools.example.org
     #[arg(long, env = "CYBERBRAIN_MCP_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub mcp_allowed_origins: Vec<String>,
+    /// Size of one upload at most, in MiB
+    #[arg(long, env = "CYBERBRAIN_MAX_UPLOAD_MIB", default_value_t = 1_024,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_upload_mib: u32,
     #[command(flatten)]
     pub database: DatabaseArgs,
     #[command(flatten)]

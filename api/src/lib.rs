@@ -10,6 +10,7 @@ mod run;
 mod serve;
 
 mod extract;
+mod files;
 mod handlers;
 mod layers;
 pub mod mcp;
@@ -20,6 +21,7 @@ mod views;
 
 pub use app::App;
 pub use args::Args;
+pub use files::UploadStore;
 pub use problem::{FieldError, Kind, Part, Problem};
 pub use routes::{
     Access, Answer, Content, Form, GROUPS, Method, QueryParameter, Route, Takes, router, routes,

@@ -59,18 +59,24 @@ kinds! {
     NotAcceptable = "not-acceptable", NOT_ACCEPTABLE, "None of the accepted media types can be made";
     /// A Run's report while the Run is not finished.
     RunNotFinished = "run-not-finished", CONFLICT, "The run is not finished yet";
+    /// What there was of it is a row.
+    Gone = "gone", GONE, "The file is not there any more";
     Conflict = "conflict", CONFLICT, "The state does not allow this";
     IdempotencyKeyInUse = "idempotency-key-in-use", CONFLICT,
         "A request with this idempotency key is being worked on";
     IdempotencyKeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY,
         "The idempotency key was used for another request";
     PayloadTooLarge = "payload-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
+    RangeNotSatisfiable = "range-not-satisfiable", RANGE_NOT_SATISFIABLE, "The file has none of the bytes asked for";
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body must be application/json";
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something failed that should not";
     /// The request's outcome may be unknown; the detail says so.
     DatabaseUnavailable = "database-unavailable", SERVICE_UNAVAILABLE, "The database can't be reached";
     Busy = "busy", SERVICE_UNAVAILABLE, "The database is too busy";
     Timeout = "timeout", SERVICE_UNAVAILABLE, "The request took too long";
+    HostUnreachable = "host-unreachable", SERVICE_UNAVAILABLE, "The host that has the file does not answer";
+    TooManyStreams = "too-many-streams", SERVICE_UNAVAILABLE, "Too many transfers are open";
+    StorageFull = "storage-full", INSUFFICIENT_STORAGE, "There is no room for the file";
     NotReady = "not-ready", SERVICE_UNAVAILABLE, "The service is not ready";
 }
 

@@ -14,7 +14,7 @@ use cyberbrain_common::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, args::Args, mcp::Allowed, routes::router, serve::serve};
+use crate::{app::App, args::Args, files::UploadStore, mcp::Allowed, routes::router, serve::serve};
 
 const CONNECTIONS: PoolSize = PoolSize(16);
 /// Between two looks at whether the database is ready.
@@ -58,12 +58,15 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let announcement =
         Ready { url: Some(url.clone()), metrics_url: Some(telemetry.metrics_url), ..Ready::of("api") };
 
+    let max_upload_bytes = u64::from(args.max_upload_mib) * 1024 * 1024;
+    let uploads = UploadStore::new(args.directories.uploads_root(), max_upload_bytes);
+    uploads.sweep();
     // Ends when serving ends, however that comes about.
     let stop = shutdown.child_token();
     let served = tokio::spawn({
         let allowed =
             Allowed { hosts: args.mcp_allowed_hosts.clone(), origins: args.mcp_allowed_origins.clone() };
-        let app = App::new(pool.clone(), stop.clone()).allow_mcp(allowed);
+        let app = App::new(pool.clone(), stop.clone(), uploads.clone()).allow_mcp(allowed);
         let (router, stop) = (router(&app), stop.clone());
         async move { serve(listener, router, &stop).await }
     });

@@ -1,10 +1,12 @@
 //! Serves connections until it is told to stop, then lets the open ones finish.
 //!
-//! Bounds what axum's own loop does not: the number of connections, and the time until a request's head is there.
+//! Bounds what axum's own loop does not: the number of connections, the time until a request's head is there, and the
+//! time that a client reads nothing.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
+use cyberbrain_common::stall::StallLimit;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -21,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_CONNECTIONS: usize = 1_024;
 /// From the first byte of a request, or the last one of the request before, to the end of its head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may read nothing of its answer.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How long open requests may take after the stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -45,7 +49,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: &Cancella
             }
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+        let connection = connections
+            .watch(http.serve_connection(TokioIo::new(StallLimit::new(stream, STALL_LIMIT)), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 // Clients that go away are no news.

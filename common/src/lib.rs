@@ -3,9 +3,11 @@
 //! Knows no container engine and serves no product routes.
 
 pub mod boot_clock;
+pub mod byte_range;
 pub mod cancel;
 pub mod config;
 pub mod db;
+pub mod file_token;
 pub mod ids;
 pub mod keys;
 pub mod launch;
@@ -14,5 +16,7 @@ pub mod postgres;
 pub mod queue;
 pub mod ready;
 pub mod shutdown;
+pub mod stall;
 pub mod telemetry;
 pub mod wake;
+pub mod worker_log;

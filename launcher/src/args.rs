@@ -1,6 +1,6 @@
 //! The options of the role `launcher`.
 
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use cyberbrain_common::config::{DatabaseArgs, DirectoryArgs, SupervisionArgs, TelemetryArgs};
@@ -24,6 +24,8 @@ pub struct Args {
     pub gpus: GpuArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub files: FileArgs,
     /// Name of this host [default: the machine's host name; in a container, that of the engine's machine]
     #[arg(long, env = "CYBERBRAIN_HOST")]
     pub host: Option<String>,
@@ -64,6 +66,27 @@ pub struct GpuArgs {
     /// Path of NVIDIA's management library [default: by its usual name]
     #[arg(long, env = "CYBERBRAIN_NVML")]
     pub nvml: Option<PathBuf>,
+}
+
+/// How the api reads the files of this host.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct FileArgs {
+    /// Address and port where the api reads logs and artifacts of this host; port 0 takes a free one. With an api on
+    /// another machine: an address that it reaches, on a network that you trust
+    #[arg(long, env = "CYBERBRAIN_FILES_BIND", default_value = "127.0.0.1:0")]
+    pub files_bind: SocketAddr,
+    /// What the api is told to connect to, e.g. http://gpu-7:9700 [default: what --files-bind says, with this machine's
+    /// name if that is all addresses]
+    #[arg(long, env = "CYBERBRAIN_FILES_URL", value_parser = plain_url)]
+    pub files_url: Option<String>,
+}
+
+/// `http://host` with or without a port and a path: what the api can connect to.
+fn plain_url(text: &str) -> Result<String, &'static str> {
+    let wrong = "it is no address like http://gpu-7:9700";
+    let url: hyper::Uri = text.parse().map_err(|_| wrong)?;
+    let plain = url.scheme_str() == Some("http") && url.authority().is_some() && url.query().is_none();
+    plain.then(|| text.to_owned()).ok_or(wrong)
 }
 
 /// Bounds on what workers may use of this machine.
@@ -127,5 +150,20 @@ impl Args {
     #[must_use]
     pub fn label_map(&self) -> BTreeMap<String, String> {
         self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_url;
+
+    #[test]
+    fn only_addresses_that_the_api_can_connect_to_are_taken() {
+        for good in ["http://gpu-7:9700", "http://10.0.0.7", "http://[::1]:9700/files-of/gpu-7"] {
+            assert_eq!(plain_url(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "gpu-7:9700", "https://gpu-7", "http://", "http://a b", "http://gpu-7?x", "/files"] {
+            assert!(plain_url(bad).is_err(), "{bad}");
+        }
     }
 }

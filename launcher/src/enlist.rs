@@ -54,6 +54,8 @@ const MAX_NAMES: u32 = 64;
 pub(crate) struct Shared {
     pub pool: Pool,
     pub instance: Instance,
+    /// Where the api finds our file server.
+    pub files_url: String,
     pub layout: Layout,
     pub limits: Limits,
     pub progress: Arc<ProgressSink>,
@@ -257,7 +259,7 @@ impl Prepared {
             host,
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION"),
-            files_url: None,
+            files_url: Some(shared.files_url.clone()),
             metrics_url: metrics_url.map(str::to_owned),
         };
         launchers::register(&mut tx, &launcher).await?;

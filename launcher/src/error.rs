@@ -1,6 +1,6 @@
 //! Why a launcher can't start, or has to end.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use cyberbrain_common::{
     db::{self, hosts::RegisterError},
@@ -38,6 +38,14 @@ pub enum Error {
     Preflight(#[from] preflight::Error),
     #[error("the ready file can't be written")]
     Announce(#[source] io::Error),
+    #[error(
+        "{address} can't be bound for the file server; choose another address with CYBERBRAIN_FILES_BIND or --files-bind"
+    )]
+    Files {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
     #[error("a thread can't be started")]
     Thread(#[source] io::Error),
     #[error("this launcher was ended from outside: its row says so. Start it again to register anew")]

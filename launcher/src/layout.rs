@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cyberbrain_common::db::supervision::Assignment;
+use cyberbrain_common::{
+    db::supervision::Assignment,
+    worker_log::{attempt_dir, segment_name},
+};
 use cyberbrain_core::ids::Fence;
 
 use crate::runtime::User;
@@ -62,10 +65,7 @@ pub(crate) struct AttemptDir {
 
 impl Layout {
     pub(crate) fn attempt(&self, job: &Assignment) -> AttemptDir {
-        let relative = Path::new("runs")
-            .join(job.run.to_string())
-            .join(job.run_job.to_string())
-            .join(job.attempt.to_string());
+        let relative = PathBuf::from(attempt_dir(job.run, job.run_job, job.attempt));
         AttemptDir { root: self.logs.join(&relative), relative }
     }
 
@@ -138,10 +138,6 @@ impl AttemptDir {
         let below = path.strip_prefix(&self.root).ok()?;
         self.relative.join(below).to_str().map(str::to_owned)
     }
-}
-
-fn segment_name(fence: Fence) -> String {
-    format!("container-f{fence}.log")
 }
 
 fn fence_of_segment(name: &str) -> Option<Fence> {

@@ -1,5 +1,6 @@
 //! The host agent: what runs workers on one machine, and the guard that stops them when it must.
 
+pub mod files;
 pub mod gpu;
 pub mod guard;
 pub mod image;
@@ -8,6 +9,7 @@ pub mod runtime;
 mod accept;
 mod agent;
 mod args;
+mod beneath;
 mod chores;
 mod contact;
 mod drive;

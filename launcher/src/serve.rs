@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use cyberbrain_common::{
-    db::{self, PoolSize, launchers, offers},
+    db::{self, PoolSize, instance::Instance, launchers, offers},
     queue::Consumer,
     ready, telemetry,
     wake::{CAPACITY_FREED, Debouncer},
@@ -19,6 +19,7 @@ use crate::{
     chores, contact,
     enlist::{self, Enlisted, Shared},
     error::Error,
+    files::FileServer,
     guard::Beacon,
     layout::{Layout, Translation},
     orders::Order,
@@ -73,7 +74,9 @@ pub async fn serve(
     let size = PoolSize(10 + u32::try_from(stations.len() / 4).unwrap_or(30).min(30));
     let pool = db::pool(url, "cyberbrain-launcher", size)?;
     let Some(instance) = enlist::await_database(&pool, &shutdown).await else { return Ok(()) };
+    let (files, files_url) = listen_for_files(args, &layout, &instance).await?;
     let shared = Shared {
+        files_url,
         instance,
         layout,
         limits: Limits::from(&args.limits),
@@ -123,6 +126,7 @@ pub async fn serve(
         let (sink, pool, living) = (Arc::clone(&shared.progress), shared.pool.clone(), living.clone());
         tokio::spawn(async move { sink.run(&pool, living).await })
     };
+    let files = tokio::spawn(files.serve(living.clone()));
     let contacts = {
         let (url, agents, living) = (url.clone(), agents.clone(), living.clone());
         let beacon = Arc::clone(&beacon);
@@ -154,11 +158,30 @@ pub async fn serve(
         beacon.farewell();
     }
     let _ = progress.await;
+    let _ = files.await;
     drop(agents);
     shared.tasks.close();
     shared.freed.wake();
     shared.pool.close().await;
     outcome
+}
+
+/// The file server, and where the api is told to find it.
+async fn listen_for_files(
+    args: &Args,
+    layout: &Layout,
+    instance: &Instance,
+) -> Result<(FileServer, String), Error> {
+    let address = args.files.files_bind;
+    let bound = async {
+        let server = FileServer::bind(address, layout.logs.clone(), instance.secret.clone()).await?;
+        let own = server.url()?;
+        Ok((server, own))
+    };
+    let (server, own) = bound.await.map_err(|source| Error::Files { address, source })?;
+    let url = args.files.files_url.clone().unwrap_or(own);
+    tracing::info!(url, "file server listens");
+    Ok((server, url))
 }
 
 /// Says that the role serves, once every host has been reconciled.

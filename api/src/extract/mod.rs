@@ -2,12 +2,14 @@
 
 mod accept;
 mod cursor;
+mod file_name;
 mod id;
 mod json;
 mod query;
 
 pub(crate) use accept::{Form, accepted_form};
 pub(crate) use cursor::Cursor;
+pub(crate) use file_name::FileName;
 pub(crate) use id::Id;
 pub(crate) use json::{Json, MAX_BODY_BYTES};
 pub(crate) use query::{Query, Time};

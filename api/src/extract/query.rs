@@ -79,6 +79,27 @@ impl Query {
         limit
     }
 
+    /// A number in these bounds, if it is there.
+    pub(crate) fn take_number(&mut self, name: &str, least: i64, most: i64) -> Option<i64> {
+        let number = self.take::<i64>(name)?;
+        if !(least..=most).contains(&number) {
+            self.note(name, &format!("{number} is not between {least} and {most}"));
+        }
+        Some(number)
+    }
+
+    /// What a parameter that must be there says.
+    pub(crate) fn need<T>(&mut self, name: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        if !self.pairs.iter().any(|(key, _)| key == name) {
+            self.note(name, "it must be there");
+        }
+        self.take(name)
+    }
+
     fn note(&mut self, name: &str, detail: &str) {
         self.errors.push(FieldError::new(Part::Query, pointer(name), detail));
     }

@@ -138,6 +138,7 @@ fn example(route: &Route) -> String {
         Takes::Json { example, .. } => {
             let _ = write!(line, " -H 'Content-Type: application/json' \\\n  -d '{example}'");
         }
+        Takes::Bytes => line.push_str(" -T \"$FILE\""),
     }
     let path = route.path.replace("{id}", "$ID").replace("{slug}", Kind::NotFound.slug());
     let _ = write!(line, " \\\n  http://127.0.0.1:9595{path}");

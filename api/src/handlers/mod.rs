@@ -2,10 +2,13 @@
 
 pub(crate) mod artifacts;
 pub(crate) mod docs;
+pub(crate) mod download;
 pub(crate) mod health;
 pub(crate) mod launch;
 pub(crate) mod library;
+pub(crate) mod logs;
 pub(crate) mod machines;
 pub(crate) mod report;
 pub(crate) mod run_jobs;
 pub(crate) mod runs;
+pub(crate) mod uploads;

@@ -17,7 +17,10 @@ use tracing::Instrument as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::problem::{FieldError, Kind, Problem};
+use crate::{
+    problem::{FieldError, Kind, Problem},
+    routes::{self, Route},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -57,6 +60,8 @@ pub(crate) struct AsItIs;
 pub(crate) async fn envelope(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let found = route.as_deref().and_then(|path| routes::find(request.method(), path));
+    let hurried = found.is_none_or(Route::is_hurried);
     let span = tracing::info_span!(
         "request",
         request.id = %id,
@@ -64,8 +69,12 @@ pub(crate) async fn envelope(State(limit): State<Duration>, request: Request, ne
         http.route = route.as_deref().unwrap_or("unmatched"),
     );
     async {
-        let answered = tokio::time::timeout(limit, next.run(request)).await;
-        let response = answered.unwrap_or_else(|_| too_slow(limit).into_response());
+        let response = if hurried {
+            let answered = tokio::time::timeout(limit, next.run(request)).await;
+            answered.unwrap_or_else(|_| too_slow(limit).into_response())
+        } else {
+            next.run(request).await
+        };
         let mut response = write_out(response, &id);
         let headers = response.headers_mut();
         for (name, value) in SECURITY {

@@ -55,6 +55,18 @@ async fn whatever_a_handler_does_an_error_is_a_problem() {
 }
 
 #[tokio::test]
+async fn only_files_that_are_sent_to_us_may_take_their_time() {
+    let slow = || async { tokio::time::sleep(Duration::from_millis(300)).await };
+    let routes = Router::new().route("/api/v1/uploads", get(slow).post(slow));
+    let router = layered(routes, Duration::from_millis(50));
+    for (method, status) in [("GET", 503), ("POST", 200)] {
+        let request = Request::builder().method(method).uri("/api/v1/uploads?name=x");
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_plain_request_id_is_kept_and_any_other_is_replaced() {
     let (response, _) = get_from("/fine", &[("x-request-id", "my-request.7")]).await;
     assert_eq!(response.headers()["x-request-id"], "my-request.7");

@@ -16,6 +16,9 @@ use crate::{
     routes::{Access, Answer, Content, Form, QueryParameter, Route, Takes},
 };
 
+/// A name without separators and control characters, and not `.` or `..`.
+const FILE_NAME: &str = r"^(?!\.{1,2}$)[^/\u0000-\u001f\u007f-\u009f]+$";
+
 /// The operation; what it speaks of is added to the schemas.
 pub(super) fn of(tag: &str, route: &Route, schemas: &mut Schemas) -> Operation {
     let mut operation = OperationBuilder::new()
@@ -67,6 +70,10 @@ fn query_parameter(parameter: &QueryParameter) -> Parameter {
         Form::Text => text().max_length(Some(1_024)),
         Form::Cursor => text(),
         Form::OneOf(words) => text().enum_values(Some(words.iter().copied())),
+        Form::FileName => text().min_length(Some(1)).max_length(Some(255)).pattern(Some(FILE_NAME)),
+        Form::Number { least, most } => {
+            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(Some(most))
+        }
         Form::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
         Form::Whole { least, most, default } => ObjectBuilder::new()
             .schema_type(Type::Integer)
@@ -74,10 +81,19 @@ fn query_parameter(parameter: &QueryParameter) -> Parameter {
             .maximum(Some(most))
             .default(Some(default.into())),
     };
+    let required = match parameter.form {
+        Form::FileName => Required::True,
+        Form::Text
+        | Form::OneOf(_)
+        | Form::Whole { .. }
+        | Form::Number { .. }
+        | Form::Time
+        | Form::Cursor => Required::False,
+    };
     ParameterBuilder::new()
         .name(parameter.name)
         .parameter_in(ParameterIn::Query)
-        .required(Required::False)
+        .required(required)
         .description(Some(parameter.about))
         .schema(Some(schema))
         .build()
@@ -92,6 +108,10 @@ fn request_body(takes: Takes, schemas: &mut Schemas) -> Option<RequestBody> {
                 Some(serde_json::from_str(example).expect("examples are JSON: a test sends them"));
             let body = RequestBodyBuilder::new().required(Some(Required::True));
             Some(body.content("application/json", media).build())
+        }
+        Takes::Bytes => {
+            let body = RequestBodyBuilder::new().required(Some(Required::True));
+            Some(body.content("application/octet-stream", Media::new(Some(binary()))).build())
         }
     }
 }
@@ -113,7 +133,7 @@ fn responses(route: &Route, schemas: &mut Schemas) -> BTreeMap<u16, Response> {
 
 fn success(answer: &Answer, schemas: &mut Schemas) -> Response {
     let mut response = ResponseBuilder::new().description(answer.about);
-    if matches!(answer.status, 202 | 307) {
+    if matches!(answer.status, 201 | 202 | 307) {
         let location = Header::new(text());
         response = response.header("Location", location);
     }
@@ -124,6 +144,8 @@ fn success(answer: &Answer, schemas: &mut Schemas) -> Response {
         Content::JsonOrText(schema, media_type) => response
             .content("application/json", Media::new(Some(schema(schemas))))
             .content(media_type, Media::new(Some(text()))),
+        Content::Bytes => response.content("application/octet-stream", Media::new(Some(binary()))),
+        Content::EventStream => response.content("text/event-stream", Media::new(Some(text()))),
     }
     .build()
 }
@@ -141,6 +163,11 @@ fn problem(status: u16, kinds: &[Kind], schemas: &mut Schemas) -> Response {
         response = response.header("WWW-Authenticate", Header::new(text()));
     }
     response.build()
+}
+
+fn binary() -> RefOr<Schema> {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
 }
 
 fn text() -> RefOr<Schema> {

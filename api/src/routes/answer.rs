@@ -13,6 +13,8 @@ pub enum Takes {
         /// A body to try.
         example: &'static str,
     },
+    /// A file, of any size; the request takes as long as it takes.
+    Bytes,
 }
 
 /// One successful answer.
@@ -32,4 +34,8 @@ pub enum Content {
     Text(&'static str),
     /// JSON of this schema or a text of this media type, by `Accept`.
     JsonOrText(SchemaOf, &'static str),
+    /// A file, or a part of it.
+    Bytes,
+    /// Server-sent events, as long as there are some.
+    EventStream,
 }

@@ -2,6 +2,7 @@
 //! OpenAPI document and the pages of documentation are all made of it, so that none can differ from the others.
 
 mod answer;
+mod files;
 mod library;
 mod machines;
 mod query;
@@ -106,9 +107,20 @@ impl Route {
                 Kind::UnsupportedMediaType,
                 Kind::InvalidRequest,
             ]),
+            Takes::Bytes => kinds.extend([Kind::BadRequest, Kind::PayloadTooLarge, Kind::StorageFull]),
         }
         kinds.extend(self.refuses);
         kinds
+    }
+}
+
+impl Route {
+    /// Whether its whole request has to be read and answered within the time limit. Only what is sent can take longer.
+    pub(crate) const fn is_hurried(&self) -> bool {
+        match self.takes {
+            Takes::Nothing | Takes::Json { .. } => true,
+            Takes::Bytes => false,
+        }
     }
 }
 
@@ -121,6 +133,7 @@ impl std::fmt::Debug for Route {
 /// The rows by what they are about, in the order of the documentation.
 pub const GROUPS: &[(&str, &[Route])] = &[
     ("Runs", runs::ROUTES),
+    ("Files", files::ROUTES),
     ("Machines", machines::ROUTES),
     ("Library", library::ROUTES),
     ("Service", service::ROUTES),
@@ -144,6 +157,11 @@ static MCP: Route = Route {
 /// Every route.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
     GROUPS.iter().flat_map(|(_, routes)| routes.iter())
+}
+
+/// The route of a method and a path as the router knows it.
+pub(crate) fn find(method: &axum::http::Method, path: &str) -> Option<&'static Route> {
+    routes().find(|route| route.path == path && route.method.as_str() == method.as_str())
 }
 
 /// The whole service, made of [`GROUPS`].

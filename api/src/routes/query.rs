@@ -17,6 +17,10 @@ pub enum Form {
     OneOf(&'static [&'static str]),
     /// A whole number in these bounds.
     Whole { least: i64, most: i64, default: i64 },
+    /// A whole number in these bounds, or none.
+    Number { least: i64, most: i64 },
+    /// What a file is called: 1 to 255 bytes, no `/`, no control characters, not `.` or `..`. The one that must be there.
+    FileName,
     /// RFC 3339.
     Time,
     /// The `next_cursor` of the page before.

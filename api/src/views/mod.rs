@@ -4,8 +4,10 @@ mod library;
 mod machine;
 mod run;
 mod run_job;
+mod upload;
 
 pub(crate) use library::{DirectiveList, DirectiveView, JobList};
 pub(crate) use machine::{GpuList, HostList};
-pub(crate) use run::{ArtifactPage, ReportView, RunPage, RunView};
+pub(crate) use run::{ArtifactPage, ArtifactView, ReportView, RunPage, RunView};
 pub(crate) use run_job::{RunJobDetail, RunJobView};
+pub(crate) use upload::{UploadPage, UploadView};

@@ -139,6 +139,7 @@ pub(crate) struct RunPage {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct ArtifactView {
     id: ArtifactId,
+    run_id: RunId,
     run_job: Option<RunJobId>,
     r#type: ArtifactType,
     /// Host that holds the file.
@@ -157,6 +158,7 @@ impl From<Artifact> for ArtifactView {
     fn from(file: Artifact) -> Self {
         Self {
             id: file.id,
+            run_id: file.run,
             run_job: file.run_job,
             r#type: file.kind,
             host: file.host,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Router, body::Body, http::Request};
-use cyberbrain_api::{App, router};
+use cyberbrain_api::{App, UploadStore, router};
 use cyberbrain_common::{
     db::{self, Pool},
     keys::{self, NewKey, Scope},
@@ -12,10 +12,14 @@ use cyberbrain_core::audit::Actor;
 use cyberbrain_testkit::TestDb;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::contract;
+
+/// The largest upload that the service under test takes.
+pub const MAX_UPLOAD_BYTES: u64 = 1024 * 1024;
 
 /// The service under test.
 pub struct Api {
@@ -23,6 +27,9 @@ pub struct Api {
     pub viewer: String,
     pub operator: String,
     pub admin: String,
+    /// Root of the uploads.
+    pub uploads: TempDir,
+    pub stopping: CancellationToken,
     pub db: TestDb,
 }
 
@@ -87,8 +94,11 @@ impl Api {
         let viewer = make("viewer", Scope::Viewer).await;
         let operator = make("operator", Scope::Operator).await;
         let admin = make("boss", Scope::Admin).await;
-        let router = router(&App::new(pool, CancellationToken::new()));
-        Self { router, viewer, operator, admin, db }
+        let uploads = tempfile::tempdir().unwrap();
+        let stopping = CancellationToken::new();
+        let store = UploadStore::new(uploads.path().to_owned(), MAX_UPLOAD_BYTES);
+        let router = router(&App::new(pool, stopping.clone(), store));
+        Self { router, viewer, operator, admin, uploads, stopping, db }
     }
 
     /// Sends any request.

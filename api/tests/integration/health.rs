@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use cyberbrain_api::{App, router};
+use cyberbrain_api::{App, UploadStore, router};
 use cyberbrain_testkit::{
     TestDb,
     chaos::{Mode, Proxy},
@@ -22,7 +22,8 @@ async fn ready_says_what_is_missing() {
     assert_eq!(api.get("/readyz").await.json(), json!({ "status": "ready" }));
     // The same service over a database without our tables.
     let stopping = CancellationToken::new();
-    api.router = router(&App::new(pool, stopping.clone()));
+    let store = UploadStore::new(api.uploads.path().to_owned(), 1);
+    api.router = router(&App::new(pool, stopping.clone(), store));
     let answer = api.send(request("GET", "/readyz", None, &[], Body::empty())).await;
     assert_eq!((answer.status, answer.problem().as_str()), (503, "not-ready"));
     assert_eq!(answer.places(), ["check /migrations"]);

@@ -2,18 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use cyberbrain_api::{
-    App,
-    mcp::{Effect, TOOLS},
-    router,
-};
+use cyberbrain_api::mcp::{Effect, TOOLS};
 use cyberbrain_common::keys::Scope;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::harness::Api;
 
@@ -56,8 +51,8 @@ impl Served {
         let api = Api::start().await?;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let app = App::new(api.db.pool(), CancellationToken::new());
-        tokio::spawn(async move { axum::serve(listener, router(&app)).await });
+        let router = api.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
         Some(Self { api, port })
     }
 

@@ -5,6 +5,7 @@ use cyberbrain_core::{
     ids::{ArtifactId, AttemptId, HostId, RunId, RunJobId},
     text_enum,
 };
+use uuid::Uuid;
 
 use super::{Col, Conn, Error, runs::After};
 use crate::ids::fresh;
@@ -47,7 +48,7 @@ pub async fn insert(connection: &mut Conn, origin: Origin, files: &[ArtifactFile
     if files.is_empty() {
         return Ok(());
     }
-    let ids: Vec<uuid::Uuid> = files.iter().map(|_| fresh::<ArtifactId>().uuid()).collect();
+    let ids: Vec<Uuid> = files.iter().map(|_| fresh::<ArtifactId>().uuid()).collect();
     let kinds: Vec<String> = files.iter().map(|file| file.kind.as_str().to_owned()).collect();
     let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
     let sizes: Vec<i64> =
@@ -81,8 +82,11 @@ pub async fn insert(connection: &mut Conn, origin: Origin, files: &[ArtifactFile
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
     pub id: ArtifactId,
+    pub run: RunId,
     pub run_job: Option<RunJobId>,
-    /// Name of the host that holds it.
+    /// The host that holds it.
+    pub host_id: Option<HostId>,
+    /// Its name.
     pub host: Option<String>,
     pub kind: ArtifactType,
     /// Relative to the logs root of its host.
@@ -105,8 +109,9 @@ pub async fn of_run(
     after: Option<After>,
     limit: i64,
 ) -> Result<Vec<Artifact>, Error> {
-    let rows = sqlx::query!(
-        r#"select a.id, a.run_job_id, h.name as "host?", a.artifact_type as "kind: Col<ArtifactType>", a.path,
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select a.id, a.run_id, a.run_job_id, a.host_id, h.name as "host?", a.artifact_type as "kind: Col<ArtifactType>", a.path,
              a.size_bytes, a.sha256, a.mime_type, a.created_at, a.removed_at
            from run_artifacts a left join hosts h on h.id = a.host_id
            where a.run_id = $1 and ($2::timestamptz is null or (a.created_at, a.id) > ($2, $3))
@@ -118,17 +123,57 @@ pub async fn of_run(
     )
     .fetch_all(connection)
     .await?;
-    let files = rows.into_iter().map(|row| Artifact {
-        id: row.id.into(),
-        run_job: row.run_job_id.map(Into::into),
-        host: row.host,
-        kind: row.kind.0,
-        path: row.path,
-        size_bytes: row.size_bytes,
-        sha256: row.sha256,
-        mime_type: row.mime_type,
-        created_at: row.created_at,
-        removed_at: row.removed_at,
-    });
-    Ok(files.collect())
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// One file.
+///
+/// # Errors
+/// A database error.
+pub async fn find(connection: &mut Conn, artifact: ArtifactId) -> Result<Option<Artifact>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select a.id, a.run_id, a.run_job_id, a.host_id, h.name as "host?",
+             a.artifact_type as "kind: Col<ArtifactType>", a.path, a.size_bytes, a.sha256, a.mime_type, a.created_at,
+             a.removed_at
+           from run_artifacts a left join hosts h on h.id = a.host_id where a.id = $1"#,
+        artifact.uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Into::into))
+}
+
+struct Row {
+    id: Uuid,
+    run_id: Uuid,
+    run_job_id: Option<Uuid>,
+    host_id: Option<Uuid>,
+    host: Option<String>,
+    kind: Col<ArtifactType>,
+    path: String,
+    size_bytes: i64,
+    sha256: Vec<u8>,
+    mime_type: String,
+    created_at: DateTime<Utc>,
+    removed_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for Artifact {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            run: row.run_id.into(),
+            run_job: row.run_job_id.map(Into::into),
+            host_id: row.host_id.map(Into::into),
+            host: row.host,
+            kind: row.kind.0,
+            path: row.path,
+            size_bytes: row.size_bytes,
+            sha256: row.sha256,
+            mime_type: row.mime_type,
+            created_at: row.created_at,
+            removed_at: row.removed_at,
+        }
+    }
 }

@@ -44,3 +44,19 @@ pub async fn end(connection: &mut Conn, launcher: LauncherId) -> Result<(), Erro
         .await?;
     Ok(())
 }
+
+/// Where the file servers of a host's live launchers are, the one heard of last first; at most four.
+///
+/// # Errors
+/// A database error.
+pub async fn file_servers(connection: &mut Conn, host: HostId) -> Result<Vec<String>, Error> {
+    let urls = sqlx::query_scalar!(
+        r#"select files_url as "url!" from launchers
+           where host_id = $1 and state = 'live' and files_url is not null
+           order by last_contact_at desc, id limit 4"#,
+        host.uuid(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(urls)
+}

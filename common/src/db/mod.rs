@@ -41,6 +41,7 @@ pub mod supervision;
 pub mod transition;
 pub mod uploads;
 pub mod waiting;
+pub mod worker_logs;
 
 pub use column::Col;
 pub use connect::{PoolSize, connect, pool};

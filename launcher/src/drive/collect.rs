@@ -1,6 +1,6 @@
 //! Reads what a worker left in its `out/` directory, after its container has ended: the result, and the list of files.
 //!
-//! Guarantees: only regular files below the directory are read (see [`super::beneath`]), bounded in number, depth and
+//! Guarantees: only regular files below the directory are read (see [`crate::beneath`]), bounded in number, depth and
 //! size; the result is parsed into its closed type and checked before anybody sees it; what is listed is on the disk.
 //! Deliberately absent: the database.
 
@@ -17,8 +17,10 @@ use cyberbrain_core::outcome::{
 };
 use sha2::{Digest, Sha256};
 
-use super::beneath::{Beneath, Found};
-use crate::layout::AttemptDir;
+use crate::{
+    beneath::{Beneath, Found},
+    layout::AttemptDir,
+};
 
 /// Directories in directories that are looked into.
 const MAX_DEPTH: usize = 8;

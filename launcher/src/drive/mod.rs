@@ -15,7 +15,6 @@
 //! reconciliation removes it.
 
 mod begin;
-mod beneath;
 mod classify;
 mod collect;
 mod conclude;

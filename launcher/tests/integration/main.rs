@@ -7,6 +7,7 @@ mod conformance;
 mod docker;
 mod docker_engine;
 mod fake_engine;
+mod files;
 mod gpu;
 mod guard;
 mod process_engine;

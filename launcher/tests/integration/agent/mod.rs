@@ -8,5 +8,6 @@ mod outages;
 mod outcomes;
 mod reconciling;
 mod registration;
+mod served;
 mod staging;
 mod world;

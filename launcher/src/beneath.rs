@@ -8,10 +8,10 @@ use std::{ffi::CStr, fs::File, io, os::fd::OwnedFd, path::Path};
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
 
 /// An open directory below which everything is looked up.
-pub(super) struct Beneath(OwnedFd);
+pub(crate) struct Beneath(OwnedFd);
 
 /// What is under a name.
-pub(super) enum Found {
+pub(crate) enum Found {
     File(File),
     Directory(Beneath),
     /// A link, a FIFO, a socket, a device.
@@ -20,13 +20,13 @@ pub(super) enum Found {
 
 impl Beneath {
     /// Opens the directory itself, which is ours.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Self(openat(CWD, path, flags, Mode::empty())?))
     }
 
     /// Opens what has this name, which holds no separator; `None` if nothing has it.
-    pub(super) fn find(&self, name: &CStr) -> io::Result<Option<Found>> {
+    pub(crate) fn find(&self, name: &CStr) -> io::Result<Option<Found>> {
         let file = match open_beneath(&self.0, name) {
             Ok(file) => file,
             Err(rustix::io::Errno::NOENT) => return Ok(None),
@@ -44,7 +44,7 @@ impl Beneath {
     }
 
     /// The names in it, at most `limit`; `.` and `..` left out.
-    pub(super) fn names(&self, limit: usize) -> io::Result<Vec<std::ffi::CString>> {
+    pub(crate) fn names(&self, limit: usize) -> io::Result<Vec<std::ffi::CString>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
@@ -61,7 +61,7 @@ impl Beneath {
     }
 
     /// Puts its entries on the disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.0)?)
     }
 }

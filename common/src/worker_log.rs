@@ -1,0 +1,18 @@
+//! Where the output of a worker lies below the logs root of its host: one file per owner of the attempt, its segments.
+//!
+//! An owner opens its segment after it has read those of its predecessors, and goes on after their last whole line: read
+//! in the order of their fences, they are the output once.
+
+use cyberbrain_core::ids::{AttemptId, Fence, RunId, RunJobId};
+
+/// Directory of an attempt, relative to the logs root.
+#[must_use]
+pub fn attempt_dir(run: RunId, run_job: RunJobId, attempt: AttemptId) -> String {
+    format!("runs/{run}/{run_job}/{attempt}")
+}
+
+/// Name of the segment of the owner with this fence, in the directory of its attempt.
+#[must_use]
+pub fn segment_name(fence: Fence) -> String {
+    format!("container-f{fence}.log")
+}

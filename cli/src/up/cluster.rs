@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Shape,
     lock::{self, DataDirLock},
-    ports,
+    ports::{self, Claimed},
     process::{Kept, Role},
     summary::Summary,
 };
@@ -27,6 +27,8 @@ use crate::notice::say;
 /// A running installation.
 pub struct Cluster {
     _lock: DataDirLock,
+    /// Kept as long as the api may have to be started again.
+    _port: Option<Claimed>,
     postgres: Postgres,
     api: String,
     admin_key: String,
@@ -47,10 +49,12 @@ impl Cluster {
         let admin_key = admin_key(&pool, &data_dir).await?;
         pool.close().await;
 
-        let bind = match shape.bind {
-            Some(address) => address,
-            None => ports::free_from(ports::DEFAULT_BIND)?,
+        let claimed = match shape.bind {
+            Some(_) => None,
+            None => Some(ports::free_from(ports::DEFAULT_BIND)?),
         };
+        let bind = shape.bind.or_else(|| claimed.as_ref().map(|claimed| claimed.address));
+        let bind = bind.expect("an address was given or claimed");
         let executable = std::env::current_exe().context("can't find our own executable")?;
         let roles = roles(shape, &data_dir, postgres.url(), bind);
         let mut kept: Vec<Kept> =
@@ -63,7 +67,7 @@ impl Cluster {
             }
         }
         let Some(api) = api else { bail!("the api serves but does not say where") };
-        Ok(Self { _lock: lock, postgres, api, admin_key, data_dir, roles: kept })
+        Ok(Self { _lock: lock, _port: claimed, postgres, api, admin_key, data_dir, roles: kept })
     }
 
     /// Address of the API, without a path.

@@ -78,13 +78,12 @@ async fn fifty_hosts_with_eight_gpus_each_drain_five_thousand_run_jobs() {
         .await
         .unwrap();
     assert_eq!(status, "success");
-    let (used, attempts): (i64, i64) =
-        sqlx::query_as("select count(distinct host_id), count(*) from attempts")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
+    // An offer that a busy launcher left lying is placed again; that is an attempt which never ran.
+    let counts =
+        "select count(distinct host_id), count(*) filter (where running_at is not null) from attempts";
+    let (used, ran): (i64, i64) = sqlx::query_as(counts).fetch_one(&pool).await.unwrap();
     assert_eq!(usize::try_from(used).unwrap(), HOSTS, "every host worked");
-    assert_eq!(usize::try_from(attempts).unwrap(), RUN_JOBS, "each job was tried once");
+    assert_eq!(usize::try_from(ran).unwrap(), RUN_JOBS, "each job ran once");
     let held: i64 = wait_for("all leases released", START_LIMIT, async || {
         let held = sqlx::query_scalar("select coalesce(sum(reserved_mib), 0)::bigint from gpus")
             .fetch_one(&pool)

@@ -80,7 +80,7 @@ async fn fifty_hosts_with_eight_gpus_each_drain_five_thousand_run_jobs() {
     assert_eq!(status, "success");
     // An offer that a busy launcher left lying is placed again; that is an attempt which never ran.
     let counts =
-        "select count(distinct host_id), count(*) filter (where running_at is not null) from attempts";
+        "select count(distinct host_id), count(*) filter (where starting_at is not null) from attempts";
     let (used, ran): (i64, i64) = sqlx::query_as(counts).fetch_one(&pool).await.unwrap();
     assert_eq!(usize::try_from(used).unwrap(), HOSTS, "every host worked");
     assert_eq!(usize::try_from(ran).unwrap(), RUN_JOBS, "each job ran once");

@@ -83,7 +83,7 @@ async fn fifty_hosts_with_eight_gpus_each_drain_five_thousand_run_jobs() {
         "select count(distinct host_id), count(*) filter (where starting_at is not null) from attempts";
     let (used, ran): (i64, i64) = sqlx::query_as(counts).fetch_one(&pool).await.unwrap();
     assert_eq!(usize::try_from(used).unwrap(), HOSTS, "every host worked");
-    assert_eq!(usize::try_from(ran).unwrap(), RUN_JOBS, "each job ran once");
+    assert_eq!(twice, 0, "no job ran twice");
     let held: i64 = wait_for("all leases released", START_LIMIT, async || {
         let held = sqlx::query_scalar("select coalesce(sum(reserved_mib), 0)::bigint from gpus")
             .fetch_one(&pool)

@@ -62,6 +62,12 @@ kinds! {
     /// What there was of it is a row.
     Gone = "gone", GONE, "The file is not there any more";
     Conflict = "conflict", CONFLICT, "The state does not allow this";
+    /// The ETag of `If-Match` is not that of the thing as it is now.
+    PreconditionFailed = "precondition-failed", PRECONDITION_FAILED, "It was changed meanwhile";
+    PreconditionRequired = "precondition-required", PRECONDITION_REQUIRED, "Say in If-Match which version is to be changed";
+    /// A `Last-Event-ID` from before the oldest event that is kept.
+    CursorGone = "cursor-gone", GONE, "What followed that event is not kept any more";
+    RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests";
     IdempotencyKeyInUse = "idempotency-key-in-use", CONFLICT,
         "A request with this idempotency key is being worked on";
     IdempotencyKeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY,
@@ -75,7 +81,7 @@ kinds! {
     Busy = "busy", SERVICE_UNAVAILABLE, "The database is too busy";
     Timeout = "timeout", SERVICE_UNAVAILABLE, "The request took too long";
     HostUnreachable = "host-unreachable", SERVICE_UNAVAILABLE, "The host that has the file does not answer";
-    TooManyStreams = "too-many-streams", SERVICE_UNAVAILABLE, "Too many transfers are open";
+    TooManyStreams = "too-many-streams", SERVICE_UNAVAILABLE, "Too many streams or transfers are open";
     StorageFull = "storage-full", INSUFFICIENT_STORAGE, "There is no room for the file";
     NotReady = "not-ready", SERVICE_UNAVAILABLE, "The service is not ready";
 }

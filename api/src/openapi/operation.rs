@@ -74,6 +74,7 @@ fn query_parameter(parameter: &QueryParameter) -> Parameter {
         Form::Number { least, most } => {
             ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(Some(most))
         }
+        Form::Id => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),
         Form::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
         Form::Whole { least, most, default } => ObjectBuilder::new()
             .schema_type(Type::Integer)
@@ -87,6 +88,7 @@ fn query_parameter(parameter: &QueryParameter) -> Parameter {
         | Form::OneOf(_)
         | Form::Whole { .. }
         | Form::Number { .. }
+        | Form::Id
         | Form::Time
         | Form::Cursor => Required::False,
     };
@@ -145,9 +147,21 @@ fn success(answer: &Answer, schemas: &mut Schemas) -> Response {
             .content("application/json", Media::new(Some(schema(schemas))))
             .content(media_type, Media::new(Some(text()))),
         Content::Bytes => response.content("application/octet-stream", Media::new(Some(binary()))),
-        Content::EventStream => response.content("text/event-stream", Media::new(Some(text()))),
+        Content::Stream(media_type) => response.content(media_type, Media::new(Some(text()))),
+        Content::EventStream(schema) => {
+            let about = format!("{} The data of each is JSON: {}", answer.about, named(&schema(schemas)));
+            response.description(about).content("text/event-stream", Media::new(Some(text())))
+        }
     }
     .build()
+}
+
+/// What to call a schema in a sentence: where it is to be found, if it has a name.
+fn named(schema: &RefOr<Schema>) -> String {
+    match schema {
+        RefOr::Ref(reference) => format!("`{}`.", reference.ref_location),
+        RefOr::T(_) => "an object.".to_owned(),
+    }
 }
 
 fn problem(status: u16, kinds: &[Kind], schemas: &mut Schemas) -> Response {

@@ -36,6 +36,8 @@ pub enum Content {
     JsonOrText(SchemaOf, &'static str),
     /// A file, or a part of it.
     Bytes,
-    /// Server-sent events, as long as there are some.
-    EventStream,
+    /// A text of this media type that is sent as it is read: rows of an export.
+    Stream(&'static str),
+    /// Server-sent events, as long as there are some; the data of each is JSON of this schema.
+    EventStream(SchemaOf),
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     handlers::{download, logs, uploads},
-    openapi::of,
+    openapi::{any_object, of},
     problem::Kind,
     views::{ArtifactView, UploadPage, UploadView},
 };
@@ -135,7 +135,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "The output of a run job's worker as it comes in, as server-sent events: log for each line, end when the \
                 attempt is over. With Last-Event-ID it goes on after that event, without gap or repeat.",
         takes: Takes::Nothing,
-        answers: &[Answer { status: 200, about: "The events.", content: Content::EventStream }],
+        answers: &[Answer { status: 200, about: "The events.", content: Content::EventStream(any_object) }],
         refuses: &[Kind::InvalidHeader, Kind::Gone, Kind::HostUnreachable, Kind::TooManyStreams],
         handler: || get(logs::stream),
     },

@@ -95,7 +95,7 @@ impl Route {
                 Kind::Busy,
             ]),
         }
-        if self.path.contains("{id}") {
+        if self.path.contains('{') && self.access != Access::Open {
             kinds.extend([Kind::InvalidPath, Kind::NotFound]);
         }
         match self.takes {

@@ -21,6 +21,8 @@ pub enum Form {
     Number { least: i64, most: i64 },
     /// What a file is called: 1 to 255 bytes, no `/`, no control characters, not `.` or `..`. The one that must be there.
     FileName,
+    /// A UUID.
+    Id,
     /// RFC 3339.
     Time,
     /// The `next_cursor` of the page before.

@@ -154,7 +154,7 @@ fn targets() -> Vec<&'static Route> {
     let ends = |route: &&Route| {
         route.answers.iter().all(|answer| match answer.content {
             Content::Nothing | Content::Json(_) | Content::Text(_) | Content::JsonOrText(..) => true,
-            Content::Bytes | Content::EventStream => false,
+            Content::Bytes | Content::Stream(_) | Content::EventStream(_) => false,
         })
     };
     // Any bytes are a file.

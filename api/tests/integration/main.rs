@@ -17,6 +17,7 @@ mod listing;
 mod logs;
 mod machines;
 mod mcp;
+mod mcp_entries;
 mod noise;
 mod refusals;
 mod role;

@@ -12,25 +12,25 @@ use tokio::{
 
 use crate::harness::Api;
 
-const NEW: &str = "2026-07-28";
-const OLD: &str = "2025-11-25";
+pub const NEW: &str = "2026-07-28";
+pub const OLD: &str = "2025-11-25";
 
 /// A service on a port.
-struct Served {
-    api: Api,
-    port: u16,
+pub struct Served {
+    pub api: Api,
+    pub port: u16,
 }
 
 /// An answer as it came over the wire.
-struct Wire {
-    status: u16,
-    headers: String,
-    body: String,
+pub struct Wire {
+    pub status: u16,
+    pub headers: String,
+    pub body: String,
 }
 
 impl Wire {
     /// The JSON-RPC messages in it, whether they came as JSON or as events.
-    fn messages(&self) -> Vec<Value> {
+    pub fn messages(&self) -> Vec<Value> {
         if self.headers.contains("content-type: text/event-stream") {
             let data = self.body.lines().filter_map(|line| line.strip_prefix("data:"));
             return data.filter_map(|text| serde_json::from_str(text.trim()).ok()).collect();
@@ -39,7 +39,7 @@ impl Wire {
     }
 
     /// The answer to the request.
-    fn result(&self) -> Value {
+    pub fn result(&self) -> Value {
         let messages = self.messages();
         let answer = messages.iter().find(|message| message.get("id").is_some());
         answer.unwrap_or_else(|| panic!("{} {}", self.status, self.body))["result"].clone()
@@ -47,7 +47,7 @@ impl Wire {
 }
 
 impl Served {
-    async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         let api = Api::start().await?;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -56,10 +56,14 @@ impl Served {
         Some(Self { api, port })
     }
 
-    async fn raw(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Wire {
+    pub async fn raw(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Wire {
+        self.at("/mcp", method, headers, body).await
+    }
+
+    pub async fn at(&self, path: &str, method: &str, headers: &[(&str, &str)], body: &str) -> Wire {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         let mut head =
-            format!("{method} /mcp HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+            format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
         let host = format!("127.0.0.1:{}", self.port);
         let mut all: BTreeMap<&str, &str> = BTreeMap::from([
             ("Host", host.as_str()),
@@ -84,7 +88,7 @@ impl Served {
     }
 
     /// One JSON-RPC request in one of the protocols.
-    async fn ask(&self, version: &str, key: &str, method: &str, mut params: Value) -> Wire {
+    pub async fn ask(&self, version: &str, key: &str, method: &str, mut params: Value) -> Wire {
         let bearer = format!("Bearer {key}");
         let mut headers = vec![("Authorization", bearer.as_str()), ("MCP-Protocol-Version", version)];
         let name =
@@ -108,13 +112,13 @@ impl Served {
         self.raw("POST", &headers, &body).await
     }
 
-    async fn call(&self, key: &str, tool: &str, arguments: Value) -> Value {
+    pub async fn call(&self, key: &str, tool: &str, arguments: Value) -> Value {
         let params = json!({"name": tool, "arguments": arguments});
         self.ask(NEW, key, "tools/call", params).await.result()
     }
 
     /// Calls as an operator; panics if it is refused.
-    async fn done(&self, tool: &str, arguments: Value) -> Value {
+    pub async fn done(&self, tool: &str, arguments: Value) -> Value {
         let result = self.call(&self.api.operator, tool, arguments).await;
         assert_eq!(result["isError"], false, "{tool}: {result}");
         result["structuredContent"].clone()

@@ -11,6 +11,7 @@ mod resources;
 mod schema;
 mod server;
 mod table;
+mod tasks;
 mod tools;
 
 use std::sync::Arc;

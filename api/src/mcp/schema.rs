@@ -40,7 +40,8 @@ fn to_json(schema: &RefOr<Schema>) -> Value {
     serde_json::to_value(schema).expect("a schema of texts and numbers serializes")
 }
 
-fn object(value: Value) -> JsonObject {
+/// The fields of a value that is an object.
+pub(super) fn object(value: Value) -> JsonObject {
     match value {
         Value::Object(object) => object,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {

@@ -1,13 +1,14 @@
 //! The protocol's requests, answered from the tables of tools, resources and prompts.
 
-use cyberbrain_common::keys::Principal;
+use cyberbrain_common::keys::{Principal, Scope};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
-        GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
-        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ContentBlock,
+        GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
+        InitializeRequestParams, InitializeResult, ListPromptsResult, ListResourceTemplatesResult,
+        ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, UpdateTaskParams,
     },
     service::RequestContext,
 };
@@ -15,6 +16,7 @@ use rmcp::{
 use super::{
     prompts, resources,
     table::{self, TOOLS, Tool},
+    tasks::{self, Tasks},
     tools::{Call, Reply},
 };
 use crate::{
@@ -44,7 +46,7 @@ impl Server {
 }
 
 /// Who asks: proved by the layer in front, which lets nobody else through.
-fn caller(context: &RequestContext<RoleServer>) -> Result<&Principal, ErrorData> {
+pub(super) fn caller(context: &RequestContext<RoleServer>) -> Result<&Principal, ErrorData> {
     let parts = context.extensions.get::<axum::http::request::Parts>();
     let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
     caller.map(|caller| &caller.0).ok_or_else(|| ErrorData::internal_error("the caller is not known", None))
@@ -53,11 +55,23 @@ fn caller(context: &RequestContext<RoleServer>) -> Result<&Principal, ErrorData>
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities =
-            ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
-        ServerConfig::new(capabilities)
+            ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().enable_tasks();
+        ServerConfig::new(capabilities.build())
             .with_protocol_version(ProtocolVersion::V_2026_07_28)
             .with_server_info(Implementation::new("cyberbrain", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
+    }
+
+    /// Tasks are an extension of the protocols without a handshake; what older ones call so is not served.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let mut answer = self.negotiate_initialize(&request)?;
+        answer.capabilities.extensions = None;
+        context.peer.set_peer_info(request);
+        Ok(answer)
     }
 
     async fn list_tools(
@@ -89,6 +103,7 @@ impl ServerHandler for Server {
             peer: &context.peer,
             progress: context.meta.get_progress_token(),
             cancelled: &context.ct,
+            tasks: Tasks::of(&context),
         };
         let outcome = if caller.scope.covers(tool.scope) {
             (tool.run)(&call, request.arguments.unwrap_or_default()).await
@@ -100,10 +115,37 @@ impl ServerHandler for Server {
             Err(Problem::new(Kind::Forbidden, detail))
         };
         Ok(match outcome {
-            Ok(reply) => success(reply),
-            Err(problem) => refusal(&problem),
-        }
-        .into())
+            Ok(Reply { task: Some(task), .. }) => CallToolResponse::Task(*task),
+            Ok(reply) => success(reply).into(),
+            Err(problem) => refusal(&problem).into(),
+        })
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        tasks::check_scope(&context, Scope::Viewer)?;
+        tasks::get(&self.app, &request.task_id).await
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::check_scope(&context, Scope::Operator)?;
+        tasks::update(&self.app, &request.task_id).await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let caller = tasks::check_scope(&context, Scope::Operator)?;
+        tasks::cancel(&self.app, caller, &request.task_id).await
     }
 
     async fn list_resources(
@@ -153,7 +195,7 @@ impl ServerHandler for Server {
     }
 }
 
-fn success(reply: Reply) -> CallToolResult {
+pub(super) fn success(reply: Reply) -> CallToolResult {
     let mut result = CallToolResult::success(vec![ContentBlock::text(reply.said)]);
     result.structured_content = Some(reply.content);
     result

@@ -70,6 +70,20 @@ impl RunView {
         self.status
     }
 
+    pub(crate) const fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
+    }
+
+    /// When its status changed last.
+    pub(crate) fn changed_at(&self) -> DateTime<Utc> {
+        self.finished_at.or(self.started_at).unwrap_or(self.created_at)
+    }
+
+    /// What its first waiting run job waits for.
+    pub(crate) fn waits(&self) -> Option<&str> {
+        self.run_jobs.iter().find_map(RunJobView::waits)
+    }
+
     /// How many of its run jobs have ended, and how many there are.
     pub(crate) fn jobs_ended(&self) -> (usize, usize) {
         (self.run_jobs.iter().filter(|job| job.has_ended()).count(), self.run_jobs.len())

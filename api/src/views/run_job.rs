@@ -54,6 +54,10 @@ pub(crate) struct RunJobView {
 }
 
 impl RunJobView {
+    pub(crate) fn waits(&self) -> Option<&str> {
+        self.waiting_reason.as_deref()
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.status.is_terminal()
     }

@@ -18,6 +18,7 @@ mod logs;
 mod machines;
 mod mcp;
 mod mcp_entries;
+mod mcp_tasks;
 mod noise;
 mod refusals;
 mod role;

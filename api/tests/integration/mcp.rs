@@ -49,10 +49,7 @@ impl Wire {
 impl Served {
     pub async fn start() -> Option<Self> {
         let api = Api::start().await?;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let router = api.router.clone();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let port = listen(api.router.clone()).await;
         Some(Self { api, port })
     }
 
@@ -88,11 +85,23 @@ impl Served {
     }
 
     /// One JSON-RPC request in one of the protocols.
-    pub async fn ask(&self, version: &str, key: &str, method: &str, mut params: Value) -> Wire {
+    pub async fn ask(&self, version: &str, key: &str, method: &str, params: Value) -> Wire {
+        self.ask_able(version, key, &json!({}), method, params).await
+    }
+
+    /// The same of a client with these capabilities.
+    pub async fn ask_able(
+        &self,
+        version: &str,
+        key: &str,
+        able: &Value,
+        method: &str,
+        mut params: Value,
+    ) -> Wire {
         let bearer = format!("Bearer {key}");
         let mut headers = vec![("Authorization", bearer.as_str()), ("MCP-Protocol-Version", version)];
-        let name =
-            params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str).map(str::to_owned);
+        let name = ["name", "uri", "taskId"].iter().find_map(|field| params.get(field));
+        let name = name.and_then(Value::as_str).map(str::to_owned);
         if version == NEW {
             headers.push(("Mcp-Method", method));
             if let Some(name) = &name {
@@ -102,7 +111,7 @@ impl Served {
             params["_meta"] = json!({
                 "io.modelcontextprotocol/protocolVersion": NEW,
                 "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientCapabilities": able,
             });
             if !token.is_null() {
                 params["_meta"]["progressToken"] = token;
@@ -123,6 +132,14 @@ impl Served {
         assert_eq!(result["isError"], false, "{tool}: {result}");
         result["structuredContent"].clone()
     }
+}
+
+/// The service on a port of its own, which is returned.
+pub async fn listen(router: axum::Router) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    port
 }
 
 fn unchunk(mut text: &str) -> String {

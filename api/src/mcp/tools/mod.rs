@@ -9,12 +9,13 @@ use std::time::Duration;
 use cyberbrain_common::keys::Principal;
 use rmcp::{
     Peer, RoleServer,
-    model::{JsonObject, ProgressNotificationParam, ProgressToken},
+    model::{CreateTaskResult, JsonObject, ProgressNotificationParam, ProgressToken},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::tasks::Tasks;
 use crate::{
     app::App,
     problem::{FieldError, Kind, Part, Problem},
@@ -32,6 +33,7 @@ pub(crate) struct Call<'a> {
     pub progress: Option<ProgressToken>,
     /// Cancelled when the client gave up.
     pub cancelled: &'a CancellationToken,
+    pub tasks: Tasks,
 }
 
 impl Call<'_> {
@@ -49,12 +51,14 @@ pub(crate) struct Reply {
     pub content: Value,
     /// One sentence for whoever reads texts only.
     pub said: String,
+    /// Given in place of both: the work goes on, and the client asks for what comes of it.
+    pub task: Option<Box<CreateTaskResult>>,
 }
 
 impl Reply {
     pub(super) fn new<T: Serialize>(content: &T, said: impl Into<String>) -> Result<Self, Problem> {
         let content = serde_json::to_value(content).map_err(|error| Problem::internal(&error))?;
-        Ok(Self { content, said: said.into() })
+        Ok(Self { content, said: said.into(), task: None })
     }
 }
 

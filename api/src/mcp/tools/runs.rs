@@ -20,7 +20,10 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
-use super::{Call, Reply, parse};
+use super::{
+    super::tasks::{self, Tasks},
+    Call, Reply, parse,
+};
 use crate::{
     extract::Cursor,
     handlers::{
@@ -102,7 +105,8 @@ pub(crate) fn launch_input(schemas: &mut Schemas) -> RefOr<Schema> {
         .schema_type(Type::Integer)
         .minimum(Some(0_i64))
         .maximum(Some(i64::from(LONGEST_WAIT_SECONDS)))
-        .description(Some("How long to wait for the run's end, with progress meanwhile; 0 without it."));
+        .description(Some("How long to wait for the run's end, with progress meanwhile; 0 without it. To a client that declares tasks \
+             the launch is a task, unless this is 0."));
     request.properties.insert("idempotency_key".into(), Schema::Object(key.build()).into());
     request.properties.insert("wait_seconds".into(), Schema::Object(wait.build()).into());
     Schema::Object(request).into()
@@ -134,12 +138,14 @@ pub(crate) async fn launch(call: &Call<'_>, mut arguments: JsonObject) -> Result
         let mut connection = call.app.connection().await?;
         launch::launch_on(&mut connection, &request, &call.caller.actor(), once.as_ref()).await?
     };
-    let run = if wait == 0 {
+    let as_task = call.tasks == Tasks::Understood && options.wait_seconds != Some(0);
+    let run = if wait == 0 || as_task {
         runs::read(&mut *call.app.connection().await?, launched.run).await?
     } else {
         ended(call, launched.run, Duration::from_secs(wait.into())).await?
     };
-    Reply::new(&run, said(&run))
+    let reply = Reply::new(&run, said(&run))?;
+    Ok(if as_task { Reply { task: Some(Box::new(tasks::created(&run))), ..reply } } else { reply })
 }
 
 /// The run as it is at its end, or when the time is up or the client is gone.
@@ -168,7 +174,7 @@ async fn ended(call: &Call<'_>, id: RunId, limit: Duration) -> Result<RunView, P
     }
 }
 
-fn said(run: &RunView) -> String {
+pub(crate) fn said(run: &RunView) -> String {
     let (done, all) = run.jobs_ended();
     let next = if run.status().is_terminal() {
         "get_run_report has its report"

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use crate::server;
+use crate::{python, server};
 
 /// Something outside the test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Need {
     Docker,
     /// A PostgreSQL of our own, or the one of `TEST_DATABASE_URL`.
     Postgres,
+    /// The official MCP client: a Python that makes virtual environments, and the packages that go into one.
+    McpClient,
 }
 
 impl Need {
@@ -31,6 +33,7 @@ impl Need {
         match self {
             Self::Docker => "docker",
             Self::Postgres => "postgres",
+            Self::McpClient => "mcp-client",
         }
     }
 
@@ -40,15 +43,18 @@ impl Need {
         match self {
             Self::Docker => DOCKER.get_or_init(|| ping_docker().err()).as_deref(),
             Self::Postgres => server::shared().err(),
+            Self::McpClient => python::missing(),
         }
     }
 
     /// Whether this is the first time that its absence is told.
     fn told_first(self) -> bool {
-        static TOLD: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+        static TOLD: [AtomicBool; 3] =
+            [AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false)];
         let slot = match self {
             Self::Docker => 0,
             Self::Postgres => 1,
+            Self::McpClient => 2,
         };
         !TOLD[slot].swap(true, Ordering::Relaxed)
     }
@@ -62,10 +68,23 @@ impl Need {
 #[must_use = "a test without what it needs should return"]
 pub fn require(need: Need) -> bool {
     let Some(reason) = need.missing() else { return true };
+    skip(need, reason);
+    false
+}
+
+/// What a test had to get for itself, e.g. from a network; `None` as [`require`] gives false.
+///
+/// # Panics
+/// As [`require`].
+#[must_use = "a test without what it needs should return"]
+pub fn got<T>(need: Need, outcome: Result<T, String>) -> Option<T> {
+    outcome.map_err(|reason| skip(need, &reason)).ok()
+}
+
+fn skip(need: Need, reason: &str) {
     let first = need.told_first();
     assert!(!(first && required(need)), "{}: {reason}", need.word());
     say_skipped(need, if first { reason } else { "still missing, see above" });
-    false
 }
 
 fn required(need: Need) -> bool {

@@ -83,10 +83,10 @@ pub(super) async fn update(app: &App, id: &str) -> Result<(), ErrorData> {
 }
 
 /// Refuses a caller whose key may not use the tool that does the same.
-pub(super) fn check_scope<'a>(
-    context: &'a RequestContext<RoleServer>,
+pub(super) fn check_scope(
+    context: &RequestContext<RoleServer>,
     needed: Scope,
-) -> Result<&'a Principal, ErrorData> {
+) -> Result<&Principal, ErrorData> {
     let caller = caller(context)?;
     if caller.scope.covers(needed) {
         return Ok(caller);

@@ -6,6 +6,7 @@ mod crash;
 mod demo;
 mod deployment;
 mod house;
+mod mcp_client;
 mod scale;
 mod stages;
 mod support;

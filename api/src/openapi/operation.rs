@@ -112,7 +112,8 @@ fn request_body(takes: Takes, schemas: &mut Schemas) -> Option<RequestBody> {
             Some(body.content("application/json", media).build())
         }
         Takes::Bytes => {
-            let body = RequestBodyBuilder::new().required(Some(Required::True));
+            // No body is an empty file.
+            let body = RequestBodyBuilder::new().required(Some(Required::False));
             Some(body.content("application/octet-stream", Media::new(Some(binary()))).build())
         }
     }

@@ -67,6 +67,8 @@ async fn filters_select_what_they_say() {
         ("tag=b+c%26d%3D%C3%BC", vec![triage]),
         ("requested_by=somebody", vec![report]),
         ("created_after=2026-01-02T00:00:00Z", vec![both, report]),
+        ("created_after=2026-01-02T00:00:00Z&created_before=9999-12-31T23:59:59-23:59", vec![both, report]),
+        ("created_before=0000-01-01T00:00:00%2B23:59", vec![]),
         ("created_before=2026-01-02T00:00:00Z", vec![triage]),
         ("created_after=2026-01-02T01:00:00%2B01:00&created_before=2026-01-03T00:00:00Z", vec![report]),
     ];

@@ -46,7 +46,8 @@ async fn an_upload_is_kept_under_its_id_and_can_be_an_input() {
     );
 
     assert_eq!(api.get(&format!("/api/v1/uploads/{id}")).await.json(), stored);
-    upload(&api, "?name=empty", Body::empty()).await;
+    let empty = upload(&api, "?name=empty", Body::empty()).await;
+    assert_eq!((empty.status, &empty.json()["size_bytes"]), (201, &json!(0)));
     let page = api.get("/api/v1/uploads?limit=1").await.json();
     assert_eq!(page["uploads"][0]["name"], "empty", "newest first");
     let next = page["next_cursor"].as_str().unwrap();

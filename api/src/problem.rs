@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use cyberbrain_common::{db, keys, launch, queue};
+use cyberbrain_common::{db, keys, launch, library, queue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -230,17 +230,7 @@ impl From<db::Error> for Problem {
 impl From<launch::Error> for Problem {
     fn from(error: launch::Error) -> Self {
         match error {
-            launch::Error::Invalid(problems) => {
-                let errors: Vec<FieldError> = problems
-                    .into_iter()
-                    .map(|problem| FieldError::new(Part::Body, problem.pointer, &problem.detail))
-                    .collect();
-                let detail = match &errors[..] {
-                    [only] => only.detail.clone(),
-                    many => format!("{} things are wrong; nothing was stored", many.len()),
-                };
-                Self::new(Kind::InvalidRequest, detail).errors(errors)
-            }
+            launch::Error::Invalid(problems) => invalid(problems),
             launch::Error::KeyReused => {
                 let detail = "it was used with another body in the last 24 hours; take a new key";
                 Self::new(Kind::IdempotencyKeyReused, detail).errors(vec![idempotency_key(detail)])
@@ -252,6 +242,35 @@ impl From<launch::Error> for Problem {
                     .retry_after(1)
             }
             launch::Error::Database(error) => error.into(),
+        }
+    }
+}
+
+/// A body with these problems.
+fn invalid(problems: Vec<launch::Problem>) -> Problem {
+    let errors: Vec<FieldError> = problems
+        .into_iter()
+        .map(|problem| FieldError::new(Part::Body, problem.pointer, &problem.detail))
+        .collect();
+    let detail = match &errors[..] {
+        [only] => only.detail.clone(),
+        many => format!("{} things are wrong; nothing was stored", many.len()),
+    };
+    Problem::new(Kind::InvalidRequest, detail).errors(errors)
+}
+
+impl From<library::Error> for Problem {
+    fn from(error: library::Error) -> Self {
+        match error {
+            library::Error::Invalid(problems) => invalid(problems),
+            library::Error::Unknown { what, name } => Self::not_found(what, name),
+            library::Error::Stale { .. } => {
+                let detail = error.to_string();
+                let at = FieldError::new(Part::Header, "/If-Match", &detail);
+                Self::new(Kind::PreconditionFailed, detail).errors(vec![at])
+            }
+            library::Error::Conflict(conflict) => Self::new(Kind::Conflict, conflict.to_string()),
+            library::Error::Database(error) => error.into(),
         }
     }
 }

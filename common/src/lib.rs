@@ -11,6 +11,7 @@ pub mod file_token;
 pub mod ids;
 pub mod keys;
 pub mod launch;
+pub mod library;
 pub mod metric;
 pub mod postgres;
 pub mod queue;

@@ -1,15 +1,19 @@
 //! Reading requests: each extractor refuses what it can't read with a problem that points at the place.
 
 mod accept;
+mod conditions;
 mod cursor;
 mod file_name;
 mod id;
 mod json;
+mod name;
 mod query;
 
 pub(crate) use accept::{Form, accepted_form};
+pub(crate) use conditions::{Conditions, ETag};
 pub(crate) use cursor::Cursor;
 pub(crate) use file_name::FileName;
 pub(crate) use id::Id;
 pub(crate) use json::{Json, MAX_BODY_BYTES};
+pub(crate) use name::{Name, encoded};
 pub(crate) use query::{Query, Time};

@@ -1,6 +1,7 @@
 //! The handlers, one group per file: read the request, call a service, show what it says.
 
 pub(crate) mod artifacts;
+pub(crate) mod directives;
 pub(crate) mod docs;
 pub(crate) mod download;
 pub(crate) mod health;
@@ -12,3 +13,4 @@ pub(crate) mod report;
 pub(crate) mod run_jobs;
 pub(crate) mod runs;
 pub(crate) mod uploads;
+pub(crate) mod versioned;

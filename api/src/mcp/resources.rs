@@ -3,7 +3,7 @@
 //! `cyberbrain://runs/{id}` is the run, `…/report` its report as Markdown, `cyberbrain://directives/{name}` a directive.
 
 use cyberbrain_common::db::{
-    library::{self, DirectiveName},
+    library::{self, DirectiveFilter, DirectiveName},
     runs as stored,
 };
 use cyberbrain_core::ids::RunId;
@@ -19,7 +19,7 @@ use serde_json::json;
 use super::tools::runs::read_report;
 use crate::{
     app::App,
-    extract::Cursor,
+    extract::{Cursor, encoded},
     handlers::runs::{self, PER_PAGE, next_cursor},
     problem::{Kind, Problem},
     views::DirectiveView,
@@ -27,6 +27,8 @@ use crate::{
 
 const JSON: &str = "application/json";
 const MARKDOWN: &str = "text/markdown";
+/// Further ones are found by list_directives.
+const MOST_DIRECTIVES: i64 = 1_000;
 /// A run that goes on is another one a moment later.
 const FRESH_MS: u64 = 1_000;
 
@@ -65,18 +67,6 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Every byte but the plain ones as `%XX`.
-fn encode(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
-}
-
 /// The forms of address.
 pub(super) fn templates() -> Vec<ResourceTemplate> {
     let template = |uri, name, about, media_type| {
@@ -101,10 +91,13 @@ pub(super) async fn list(app: &App, cursor: Option<String>) -> Result<ListResour
     let mut connection = app.connection().await.map_err(failed)?;
     let mut all = Vec::new();
     if after.is_none() {
-        let directives = library::directives(&mut connection).await.map_err(|error| failed(error.into()))?;
-        all.extend(directives.into_iter().map(|directive| {
+        let directives =
+            library::directives(&mut connection, DirectiveFilter::default(), None, MOST_DIRECTIVES).await;
+        let directives = directives.map_err(|error| failed(error.into()))?;
+        all.extend(directives.into_iter().map(|listed| {
+            let directive = listed.directive;
             let name = &directive.snapshot.name;
-            Resource::new(format!("cyberbrain://directives/{}", encode(name)), name)
+            Resource::new(format!("cyberbrain://directives/{}", encoded(name)), name)
                 .with_description(&directive.snapshot.description)
                 .with_mime_type(JSON)
         }));
@@ -186,7 +179,7 @@ mod tests {
             (format!("cyberbrain://runs/{id}/report"), Some(Address::Report(id))),
             ("cyberbrain://directives/D1".into(), Some(Address::Directive("D1".into()))),
             (
-                format!("cyberbrain://directives/{}", encode("a b/ü")),
+                format!("cyberbrain://directives/{}", encoded("a b/ü")),
                 Some(Address::Directive("a b/ü".into())),
             ),
             ("cyberbrain://directives/".into(), None),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     openapi::{SchemaOf, of},
     problem::Problem,
-    views::{DirectiveList, DirectiveView, GpuList, ReportView, RunJobDetail, RunPage, RunView},
+    views::{DirectivePage, DirectiveView, GpuList, ReportView, RunJobDetail, RunPage, RunView},
 };
 
 /// What a tool does to the installation; told to clients as annotations.
@@ -125,10 +125,11 @@ pub const TOOLS: &[Tool] = &[
         name: "list_directives",
         scope: Scope::Viewer,
         effect: Effect::Reads,
-        about: "List directives: what each is for, which jobs it allows, and whether its runs need approval.",
-        input: of::<library::Nothing>,
-        output: of::<DirectiveList>,
-        run: |call, arguments| Box::pin(library::directives(call, arguments)),
+        about: "List directives: what each is for, which jobs it allows, and whether its runs need approval. One page at a \
+                time, active and inactive ones unless active says which.",
+        input: of::<library::ListDirectives>,
+        output: of::<DirectivePage>,
+        run: |call, arguments| Box::pin(library::list_directives(call, arguments)),
     },
     Tool {
         name: "get_directive",

@@ -19,6 +19,11 @@ use crate::{
 /// A name without separators and control characters, and not `.` or `..`.
 const FILE_NAME: &str = r"^(?!\.{1,2}$)[^/\u0000-\u001f\u007f-\u009f]+$";
 
+/// `*` or a list of entity tags.
+const TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*"){0,31})$"#;
+/// What can be asked for by name.
+const NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f]{1,255}$";
+
 /// The operation; what it speaks of is added to the schemas.
 pub(super) fn of(tag: &str, route: &Route, schemas: &mut Schemas) -> Operation {
     let mut operation = OperationBuilder::new()
@@ -31,6 +36,9 @@ pub(super) fn of(tag: &str, route: &Route, schemas: &mut Schemas) -> Operation {
     }
     for parameter in route.query {
         operation = operation.parameter(query_parameter(parameter));
+    }
+    for condition in conditions(route) {
+        operation = operation.parameter(condition);
     }
     operation = operation.request_body(request_body(route.takes, schemas));
     for (status, response) in responses(route, schemas) {
@@ -45,6 +53,32 @@ pub(super) fn of(tag: &str, route: &Route, schemas: &mut Schemas) -> Operation {
     operation.build()
 }
 
+/// The headers by which a client says which version it knows: read where the route can answer 304, needed where it
+/// refuses changes without.
+fn conditions(route: &Route) -> impl Iterator<Item = Parameter> {
+    let read = route
+        .answers
+        .iter()
+        .any(|answer| answer.status == 304)
+        .then(|| condition("If-None-Match", "ETags that are known; 304 if one is that of now"));
+    let needed = route
+        .refuses
+        .contains(&Kind::PreconditionRequired)
+        .then(|| condition("If-Match", "ETag of the version that is to be changed; 428 without it"));
+    read.into_iter().chain(needed)
+}
+
+fn condition(name: &str, about: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        // If-Match too: without it 428 is the answer, and clients may want to see that.
+        .required(Required::False)
+        .description(Some(about))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(TAGS))))
+        .build()
+}
+
 /// Names between braces.
 fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -54,6 +88,7 @@ fn path_parameter(name: &str) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String);
     let schema = match name {
         "id" => schema.format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),
+        "name" => schema.pattern(Some(NAME)),
         _ => schema,
     };
     ParameterBuilder::new()
@@ -142,6 +177,9 @@ fn success(answer: &Answer, schemas: &mut Schemas) -> Response {
     }
     match answer.content {
         Content::Nothing => response,
+        Content::Versioned(schema) => response
+            .header("ETag", Header::new(text()))
+            .content("application/json", Media::new(Some(schema(schemas)))),
         Content::Json(schema) => response.content("application/json", Media::new(Some(schema(schemas)))),
         Content::Text(media_type) => response.content(media_type, Media::new(Some(text()))),
         Content::JsonOrText(schema, media_type) => response

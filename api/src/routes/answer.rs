@@ -30,6 +30,8 @@ pub struct Answer {
 pub enum Content {
     Nothing,
     Json(SchemaOf),
+    /// JSON of this schema with its `ETag`: the version of what it shows.
+    Versioned(SchemaOf),
     /// A text of this media type.
     Text(&'static str),
     /// JSON of this schema or a text of this media type, by `Accept`.

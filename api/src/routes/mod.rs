@@ -2,6 +2,7 @@
 //! OpenAPI document and the pages of documentation are all made of it, so that none can differ from the others.
 
 mod answer;
+mod directives;
 mod files;
 mod library;
 mod machines;
@@ -135,6 +136,7 @@ pub const GROUPS: &[(&str, &[Route])] = &[
     ("Runs", runs::ROUTES),
     ("Files", files::ROUTES),
     ("Machines", machines::ROUTES),
+    ("Directives", directives::ROUTES),
     ("Library", library::ROUTES),
     ("Service", service::ROUTES),
 ];
@@ -176,6 +178,21 @@ pub fn router(app: &App) -> Router {
     router = router.route(MCP.path, mcp);
     layered(router.with_state(app.clone()), TIME_LIMIT)
 }
+
+/// A successful answer with a JSON body and its `ETag`.
+const fn versioned(status: u16, about: &'static str, schema: SchemaOf) -> Answer {
+    Answer { status, about, content: Content::Versioned(schema) }
+}
+
+/// The client has what there is.
+const UNCHANGED: Answer =
+    Answer { status: 304, about: "It is as If-None-Match says.", content: Content::Nothing };
+
+/// What reading one version of a thing refuses.
+const READS_VERSION: &[Kind] = &[Kind::InvalidHeader];
+/// What changing a thing that has versions refuses.
+const CHANGES_VERSION: &[Kind] =
+    &[Kind::InvalidHeader, Kind::PreconditionRequired, Kind::PreconditionFailed, Kind::Conflict];
 
 /// A successful answer with a JSON body.
 const fn json(status: u16, about: &'static str, schema: SchemaOf) -> Answer {

@@ -53,6 +53,10 @@ impl QueryParameter {
     }
 }
 
+/// `active`, for what can be switched off.
+pub(super) const ACTIVE: QueryParameter =
+    QueryParameter::one_of("active", "true: only what is on; false: only what is off", &["true", "false"]);
+
 /// `cursor`, for lists in pages.
 pub(super) const CURSOR: QueryParameter =
     QueryParameter { name: "cursor", about: "next_cursor of the page before", form: Form::Cursor };

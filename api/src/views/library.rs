@@ -1,14 +1,16 @@
 //! Directives and jobs.
 
+use chrono::{DateTime, Utc};
 use cyberbrain_common::db::library::{Directive, JobTemplate};
 use cyberbrain_core::{
     ids::DirectiveId,
     spec::{DirectiveType, GpuRequest, JobScope, Network, OnHostLost, Resources, RetryPolicy, Timeouts},
 };
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
-/// The current version of a directive.
+/// One version of a directive.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct DirectiveView {
     id: DirectiveId,
@@ -19,10 +21,27 @@ pub(crate) struct DirectiveView {
     text: String,
     /// Keys of the jobs that it allows; empty means all.
     jobs: Vec<String>,
+    #[schema(value_type = Object)]
+    config: Value,
     approval_required: bool,
     max_concurrent_runs: Option<u32>,
+    /// Whether launches may name it.
     active: bool,
     builtin: bool,
+    /// When this version was made.
+    created_at: DateTime<Utc>,
+    /// When the version after it took its place; null for the current one.
+    superseded_at: Option<DateTime<Utc>>,
+}
+
+impl DirectiveView {
+    pub(crate) const fn version(&self) -> u32 {
+        self.version
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl From<Directive> for DirectiveView {
@@ -36,18 +55,23 @@ impl From<Directive> for DirectiveView {
             description: snapshot.description,
             text: snapshot.text,
             jobs: snapshot.task_list,
+            config: snapshot.task_config,
             approval_required: snapshot.approval_required,
             max_concurrent_runs: snapshot.max_concurrent_runs,
             active: row.active,
             builtin: row.builtin,
+            created_at: row.created_at,
+            superseded_at: row.superseded_at,
         }
     }
 }
 
-/// All directives.
+/// One page of directives, or of the versions of one.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct DirectiveList {
+pub(crate) struct DirectivePage {
     pub directives: Vec<DirectiveView>,
+    /// Pass it as `cursor` to read on; null on the last page.
+    pub next_cursor: Option<String>,
 }
 
 /// A job template.

@@ -143,6 +143,21 @@ impl Api {
         self.send(request("POST", path, Some(&self.operator), &all, body)).await
     }
 
+    /// Any method with this key, for this version (`If-Match`) if one is given, with this JSON if there is some.
+    pub async fn change(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        version: Option<&str>,
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(version.map(|tag| ("if-match", tag)));
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request(method, path, Some(key), &headers, body)).await
+    }
+
     /// Launches and gives the id of the Run.
     pub async fn launch(&self, body: &Value) -> String {
         let answer = self.post("/api/v1/runs", Some(body)).await;

@@ -5,6 +5,7 @@
 mod auth;
 mod cancel;
 mod contract;
+mod directives;
 mod downloads;
 mod faces;
 mod harness;

@@ -153,7 +153,11 @@ fn path(random: &mut StdRng, route: &Route) -> String {
 fn targets() -> Vec<&'static Route> {
     let ends = |route: &&Route| {
         route.answers.iter().all(|answer| match answer.content {
-            Content::Nothing | Content::Json(_) | Content::Text(_) | Content::JsonOrText(..) => true,
+            Content::Nothing
+            | Content::Json(_)
+            | Content::Versioned(_)
+            | Content::Text(_)
+            | Content::JsonOrText(..) => true,
             Content::Bytes | Content::Stream(_) | Content::EventStream(_) => false,
         })
     };

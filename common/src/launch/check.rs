@@ -149,7 +149,7 @@ fn check_params(params: Option<&Params>, at: &Pointer<'_>, problems: &mut Proble
 }
 
 /// PostgreSQL can't store the NUL character, in keys or in values.
-fn check_object(map: &Map<String, Value>, at: &Pointer<'_>, problems: &mut Problems) {
+pub(crate) fn check_object(map: &Map<String, Value>, at: &Pointer<'_>, problems: &mut Problems) {
     for (key, value) in map {
         if key.contains('\0') {
             problems.add(at, "a key contains the NUL character");
@@ -173,7 +173,7 @@ fn check_value(value: &Value, at: &Pointer<'_>, problems: &mut Problems) {
 }
 
 /// One line: something in it, not too long, no control characters.
-fn check_line(text: &str, most: usize, at: &Pointer<'_>, problems: &mut Problems) {
+pub(crate) fn check_line(text: &str, most: usize, at: &Pointer<'_>, problems: &mut Problems) {
     if text.trim().is_empty() {
         problems.add(at, "it is empty");
     } else if text.chars().count() > most {
@@ -187,10 +187,15 @@ fn check_line(text: &str, most: usize, at: &Pointer<'_>, problems: &mut Problems
 }
 
 fn check_text(text: &str, at: &Pointer<'_>, problems: &mut Problems) {
-    let most = limit::DIRECTIVE_TEXT_CHARACTERS;
     if text.trim().is_empty() {
         problems.add(at, "it is empty; leave it out to use the directive's own text");
-    } else if text.chars().count() > most {
+    }
+    check_stored(text, limit::DIRECTIVE_TEXT_CHARACTERS, at, problems);
+}
+
+/// A text that the database can store: not too long, without NUL.
+pub(crate) fn check_stored(text: &str, most: usize, at: &Pointer<'_>, problems: &mut Problems) {
+    if text.chars().count() > most {
         problems.add(at, format!("it has more than {most} characters"));
     }
     if text.contains('\0') {
@@ -198,7 +203,7 @@ fn check_text(text: &str, at: &Pointer<'_>, problems: &mut Problems) {
     }
 }
 
-fn check_range<T: PartialOrd + std::fmt::Display + Copy>(
+pub(crate) fn check_range<T: PartialOrd + std::fmt::Display + Copy>(
     value: T,
     range: &RangeInclusive<T>,
     at: &Pointer<'_>,

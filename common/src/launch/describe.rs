@@ -5,8 +5,19 @@ use utoipa::openapi::{Array, ArrayBuilder, Object, ObjectBuilder, Type, schema::
 /// Something in it, and no control characters (ECMA 262).
 const ONE_LINE: &str =
     r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+/// No NUL.
+const FREE_TEXT: &str = r"^[^\u0000]*$";
 /// Something in it, and no NUL.
 const TEXT: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
+
+/// No blanks around it, no step in a path, and none of the words that mean something else (ECMA 262).
+const NAME: &str = r"^(?!(\.{1,2}|D[1-4]|custom)$)[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$";
+
+/// What a directive may be called.
+#[must_use]
+pub fn directive_name() -> Object {
+    text(Type::String.into(), super::limit::DIRECTIVE_CHARACTERS, NAME)
+}
 
 fn text(types: SchemaType, most: usize, pattern: &str) -> Object {
     ObjectBuilder::new()
@@ -43,4 +54,30 @@ pub fn lines<const MOST: usize, const CHARACTERS: usize>() -> Array {
 #[must_use]
 pub fn optional_text<const MOST: usize>() -> Object {
     text(nullable(), MOST, TEXT)
+}
+
+/// A text of up to `MOST` characters that may be empty.
+#[must_use]
+pub fn free_text<const MOST: usize>() -> Object {
+    free(Type::String.into(), MOST)
+}
+
+/// The same, or null.
+#[must_use]
+pub fn optional_free_text<const MOST: usize>() -> Object {
+    free(nullable(), MOST)
+}
+
+fn free(types: SchemaType, most: usize) -> Object {
+    ObjectBuilder::new().schema_type(types).max_length(Some(most)).pattern(Some(FREE_TEXT)).build()
+}
+
+/// Up to `MOST` lines of up to `CHARACTERS` characters each, or null.
+#[must_use]
+pub fn optional_lines<const MOST: usize, const CHARACTERS: usize>() -> Array {
+    ArrayBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .items(line::<CHARACTERS>())
+        .max_items(Some(MOST))
+        .build()
 }

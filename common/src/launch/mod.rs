@@ -7,15 +7,15 @@
 //! same idempotency key never makes a second Run. Deliberately absent: approval and concurrency limits, which are
 //! looked at when the Run is admitted, and the fan-out of `per_host` jobs.
 
-mod check;
+pub(crate) mod check;
 pub mod describe;
 mod error;
 mod gpu;
 mod idempotency;
-mod object;
+pub(crate) mod object;
 mod params;
 mod plan;
-mod problem;
+pub(crate) mod problem;
 mod request;
 mod store;
 

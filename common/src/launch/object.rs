@@ -6,7 +6,7 @@
 use serde::{Deserializer, de::Visitor, forward_to_deserialize_any};
 
 /// Asks for a map where a derived implementation asks for a struct.
-pub(super) struct ObjectOnly<D>(pub D);
+pub(crate) struct ObjectOnly<D>(pub D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
     type Error = D::Error;
@@ -47,4 +47,4 @@ macro_rules! object_only {
     )+};
 }
 
-pub(super) use object_only;
+pub(crate) use object_only;

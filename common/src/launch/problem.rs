@@ -19,18 +19,18 @@ const MAX_POINTER_BYTES: usize = 512;
 
 /// A place in a request. Text is made of it only when something is wrong there.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Pointer<'a> {
+pub(crate) enum Pointer<'a> {
     Root,
     Key(&'a Self, &'a str),
     Index(&'a Self, usize),
 }
 
 impl<'a> Pointer<'a> {
-    pub(super) const fn key(&'a self, key: &'a str) -> Self {
+    pub(crate) const fn key(&'a self, key: &'a str) -> Self {
         Self::Key(self, key)
     }
 
-    pub(super) const fn index(&'a self, index: usize) -> Self {
+    pub(crate) const fn index(&'a self, index: usize) -> Self {
         Self::Index(self, index)
     }
 
@@ -65,10 +65,10 @@ impl<'a> Pointer<'a> {
 
 /// Gathers problems, up to [`MAX_PROBLEMS`].
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub(crate) struct Problems(Vec<Problem>);
 
 impl Problems {
-    pub(super) fn add(&mut self, pointer: &Pointer<'_>, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, pointer: &Pointer<'_>, detail: impl Into<String>) {
         if self.0.len() < MAX_PROBLEMS {
             self.0.push(Problem { pointer: pointer.render(), detail: detail.into() });
         }
@@ -82,6 +82,15 @@ impl Problems {
     /// To be called when something was noted.
     pub(super) fn into_error(self) -> super::Error {
         super::Error::Invalid(self.0)
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What was noted, if anything was.
+    pub(crate) fn finish(self) -> Result<(), Vec<Problem>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
     }
 
     /// `value` if nothing was wrong.

@@ -220,7 +220,13 @@ fn library(tasks: &[&str]) -> plan::Library {
         max_concurrent_runs: None,
     };
     plan::Library {
-        directive: Some(Directive { snapshot, active: true, builtin: true }),
+        directive: Some(Directive {
+            snapshot,
+            active: true,
+            builtin: true,
+            created_at: chrono::DateTime::UNIX_EPOCH,
+            superseded_at: None,
+        }),
         jobs: vec![job("alpha", "task1"), job("beta", "task2")],
         images: vec![image(false, None)],
         uploads: HashSet::new(),

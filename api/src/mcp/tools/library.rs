@@ -1,14 +1,16 @@
 //! Tools about directives.
 
-use cyberbrain_common::db::library::{self, DirectiveName};
+use cyberbrain_common::db::library::DirectiveFilter;
+use cyberbrain_core::spec::DirectiveType;
 use rmcp::model::JsonObject;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Call, Reply, parse};
+use super::{Call, Reply, page, parse};
 use crate::{
+    handlers::directives::{self, MOST_PER_PAGE, PER_PAGE},
     problem::{Kind, Problem},
-    views::{DirectiveList, DirectiveView},
+    views::DirectiveView,
 };
 
 /// No arguments.
@@ -26,19 +28,48 @@ pub(crate) struct DirectiveReference {
     name: String,
 }
 
-pub(crate) async fn directives(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {
-    let Nothing {} = parse(arguments)?;
-    let directives = library::directives(&mut *call.app.connection().await?).await?;
-    let names: Vec<&str> = directives.iter().map(|directive| directive.snapshot.name.as_str()).collect();
-    let said = format!("{} directives: {}.", names.len(), names.join(", "));
-    Reply::new(&DirectiveList { directives: directives.into_iter().map(Into::into).collect() }, said)
+/// Which directives; what is left out does not filter.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListDirectives {
+    /// Only those that launches may name, or only the others.
+    #[serde(default)]
+    active: Option<bool>,
+    #[serde(default)]
+    r#type: Option<DirectiveType>,
+    /// Directives of a page at most; 100 without it.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 500)]
+    limit: Option<i64>,
+    /// next_cursor of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+pub(crate) async fn list_directives(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {
+    let wanted: ListDirectives = parse(arguments)?;
+    let (limit, cursor) = page(wanted.limit, (MOST_PER_PAGE, PER_PAGE), wanted.cursor.as_deref())?;
+    let filter = DirectiveFilter { active: wanted.active, kind: wanted.r#type };
+    let page = directives::page(&mut *call.app.connection().await?, filter, cursor, limit).await?;
+    let names: Vec<&str> = page.directives.iter().map(DirectiveView::name).collect();
+    let more = if page.next_cursor.is_some() { "; next_cursor leads to more" } else { "" };
+    let said = format!("{} directives: {}{more}.", names.len(), names.join(", "));
+    Reply::new(&page, said)
 }
 
 pub(crate) async fn directive(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {
     let DirectiveReference { name } = parse(arguments)?;
-    let found = library::directive(&mut *call.app.connection().await?, &DirectiveName::of(&name)).await?;
-    let directive = found.ok_or_else(|| {
-        Problem::new(Kind::NotFound, format!("there is no directive {name}; list_directives names them"))
+    // The database has no text with this character, so it can't be asked for it.
+    let found = if name.contains('\0') {
+        Err(Problem::not_found("directive", format!("{name:?}")))
+    } else {
+        directives::read(&mut *call.app.connection().await?, &name).await
+    };
+    let directive = found.map_err(|problem| match problem.kind {
+        Kind::NotFound => {
+            Problem::new(Kind::NotFound, format!("{}; list_directives names them", problem.detail))
+        }
+        _ => problem,
     })?;
     let said = format!("{}: {}", directive.snapshot.name, directive.snapshot.description);
     Reply::new(&DirectiveView::from(directive), said)

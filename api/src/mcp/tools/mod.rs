@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::tasks::Tasks;
 use crate::{
     app::App,
+    extract::Cursor,
     problem::{FieldError, Kind, Part, Problem},
 };
 
@@ -76,4 +77,23 @@ pub(super) fn parse<T: DeserializeOwned>(arguments: JsonObject) -> Result<T, Pro
             &detail,
         )])
     })
+}
+
+/// One argument that is wrong.
+pub(super) fn wrong(pointer: &str, detail: &str) -> Problem {
+    Problem::new(Kind::InvalidRequest, detail).errors(vec![FieldError::new(Part::Body, pointer, detail)])
+}
+
+/// How much of a list is wanted, and from where on.
+pub(super) fn page(
+    limit: Option<i64>,
+    (most, default): (i64, i64),
+    cursor: Option<&str>,
+) -> Result<(i64, Option<Cursor>), Problem> {
+    let limit = limit.unwrap_or(default);
+    if !(1..=most).contains(&limit) {
+        return Err(wrong("/limit", &format!("it is between 1 and {most}")));
+    }
+    let cursor = cursor.map(str::parse::<Cursor>).transpose();
+    Ok((limit, cursor.map_err(|error| wrong("/cursor", &error.to_string()))?))
 }

@@ -22,7 +22,7 @@ use utoipa::{
 
 use super::{
     super::tasks::{self, Tasks},
-    Call, Reply, parse,
+    Call, Reply, page, parse, wrong,
 };
 use crate::{
     extract::Cursor,
@@ -31,7 +31,7 @@ use crate::{
         runs::{self, MOST_PER_PAGE, PER_PAGE, next_cursor},
     },
     openapi::{Schemas, of},
-    problem::{FieldError, Kind, Part, Problem},
+    problem::{Kind, Problem},
     views::{ReportView, RunPage, RunView},
 };
 
@@ -184,18 +184,9 @@ pub(crate) fn said(run: &RunView) -> String {
     format!("Run {} is {}: {done} of {all} run jobs have ended; {next}.", run.id(), run.status())
 }
 
-fn wrong(pointer: &str, detail: &str) -> Problem {
-    Problem::new(Kind::InvalidRequest, detail).errors(vec![FieldError::new(Part::Body, pointer, detail)])
-}
-
 pub(crate) async fn list(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {
     let wanted: ListRuns = parse(arguments)?;
-    let limit = wanted.limit.unwrap_or(PER_PAGE);
-    if !(1..=MOST_PER_PAGE).contains(&limit) {
-        return Err(wrong("/limit", &format!("it is between 1 and {MOST_PER_PAGE}")));
-    }
-    let cursor = wanted.cursor.map(|text| text.parse::<Cursor>()).transpose();
-    let cursor = cursor.map_err(|error| wrong("/cursor", &error.to_string()))?;
+    let (limit, cursor) = page(wanted.limit, (MOST_PER_PAGE, PER_PAGE), wanted.cursor.as_deref())?;
     let filter = stored::Filter {
         status: wanted.status,
         job: wanted.job,

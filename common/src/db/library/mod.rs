@@ -1,0 +1,12 @@
+//! The library: directives, job templates and the worker image allowlist.
+
+mod directives;
+mod images;
+mod jobs;
+
+pub use directives::{
+    Directive, DirectiveFilter, DirectiveName, ListedDirective, NewDirective, directive, directive_versions,
+    directives, insert_directive, lock_directive, supersede_directive,
+};
+pub use images::{AllowedImage, allowed_images};
+pub use jobs::{JobTemplate, job_keys, jobs, jobs_named};

@@ -1,0 +1,47 @@
+//! What texts, lists and names of the library must look like.
+
+use crate::launch::{
+    Params,
+    check::{check_line, check_object, check_stored},
+    problem::{Pointer, Problems},
+};
+
+/// The limits. Characters are Unicode scalar values.
+pub mod limit {
+    use std::ops::RangeInclusive;
+
+    pub const DESCRIPTION_CHARACTERS: usize = 1_000;
+    /// Jobs that one directive lists.
+    pub const LISTED_JOBS: usize = 100;
+    /// A configuration, as compact JSON.
+    pub const CONFIG_BYTES: usize = 65_536;
+    pub const CONCURRENT_RUNS: RangeInclusive<u32> = 1..=10_000;
+}
+
+/// A name that also stands in a path: one line without blanks around it.
+pub(super) fn check_name(name: &str, most: usize, at: &Pointer<'_>, problems: &mut Problems) {
+    check_line(name, most, at, problems);
+    if !name.is_empty() && name.trim() != name {
+        problems.add(at, "it begins or ends with a blank");
+    }
+    if matches!(name, "." | "..") {
+        problems.add(at, "it would be a step in a path");
+    }
+}
+
+/// A text that may be empty.
+pub(super) fn check_text(text: Option<&String>, most: usize, at: &Pointer<'_>, problems: &mut Problems) {
+    if let Some(text) = text {
+        check_stored(text, most, at, problems);
+    }
+}
+
+pub(super) fn check_config(config: Option<&Params>, at: &Pointer<'_>, problems: &mut Problems) {
+    let Some(config) = config else { return };
+    let bytes = config.json_bytes();
+    if bytes > limit::CONFIG_BYTES {
+        problems.add(at, format!("it has {bytes} bytes; {} at most", limit::CONFIG_BYTES));
+        return;
+    }
+    check_object(config.as_map(), at, problems);
+}

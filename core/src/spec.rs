@@ -90,6 +90,52 @@ impl ImageRef {
     }
 }
 
+/// A text that names no image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidImage;
+
+impl std::fmt::Display for InvalidImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it is no image with its tag, like registry.local/team/worker:1.4; a digest goes into the allowlist")
+    }
+}
+
+impl std::error::Error for InvalidImage {}
+
+impl ImageRef {
+    /// A name of up to 255 and a tag of up to 100 characters, as engines take them.
+    ///
+    /// # Errors
+    /// When one of them is not of that form.
+    pub fn new(name: &str, tag: &str) -> Result<Self, InvalidImage> {
+        let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let part = |part: &str| {
+            part.starts_with(lower)
+                && part.ends_with(lower)
+                && part.chars().all(|c| lower(c) || "._-:".contains(c))
+        };
+        let name_fits = name.len() <= 255 && name.split('/').all(part);
+        let in_tag = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let tag_fits =
+            (1..=100).contains(&tag.len()) && tag.chars().all(in_tag) && !tag.starts_with(['.', '-']);
+        if name_fits && tag_fits {
+            Ok(Self { name: name.to_owned(), tag: tag.to_owned() })
+        } else {
+            Err(InvalidImage)
+        }
+    }
+}
+
+impl std::str::FromStr for ImageRef {
+    type Err = InvalidImage;
+
+    fn from_str(text: &str) -> Result<Self, InvalidImage> {
+        let (name, tag) = text.rsplit_once(':').ok_or(InvalidImage)?;
+        // `host:5000/name` has a port and no tag: a tag has no slash, so this is refused.
+        Self::new(name, tag)
+    }
+}
+
 impl std::fmt::Display for ImageRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.name, self.tag)
@@ -212,4 +258,37 @@ pub struct JobSpec {
     pub on_host_lost: OnHostLost,
     /// Name of the only host that may run it, if it is pinned to one.
     pub host: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_a_name_with_a_tag() {
+        for text in
+            ["a:1", "cyberbrain-worker:builtin", "registry.local:5000/team/worker:v1.4_x", "a/b/c:Latest"]
+        {
+            assert_eq!(text.parse::<ImageRef>().map(|image| image.to_string()).as_deref(), Ok(text));
+        }
+        let long = format!("a:{}", "x".repeat(101));
+        for text in [
+            "",
+            "a",
+            "a:",
+            ":1",
+            "host:5000/a",
+            "A:1",
+            "a//b:1",
+            "/a:1",
+            "a b:1",
+            "a@sha256:00",
+            "a:.x",
+            "../a:1",
+            "a:1\0",
+            long.as_str(),
+        ] {
+            assert_eq!(text.parse::<ImageRef>(), Err(InvalidImage), "{text}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 mod answer;
 mod directives;
 mod files;
-mod library;
+mod jobs;
 mod machines;
 mod query;
 mod runs;
@@ -137,7 +137,7 @@ pub const GROUPS: &[(&str, &[Route])] = &[
     ("Files", files::ROUTES),
     ("Machines", machines::ROUTES),
     ("Directives", directives::ROUTES),
-    ("Library", library::ROUTES),
+    ("Jobs", jobs::ROUTES),
     ("Service", service::ROUTES),
 ];
 

@@ -3,8 +3,10 @@
 use chrono::{DateTime, Utc};
 use cyberbrain_common::db::library::{Directive, JobTemplate};
 use cyberbrain_core::{
-    ids::DirectiveId,
-    spec::{DirectiveType, GpuRequest, JobScope, Network, OnHostLost, Resources, RetryPolicy, Timeouts},
+    ids::{DirectiveId, JobId},
+    spec::{
+        DirectiveType, GpuRequest, JobScope, JobSpec, Network, OnHostLost, Resources, RetryPolicy, Timeouts,
+    },
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -77,7 +79,8 @@ pub(crate) struct DirectivePage {
 /// A job template.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct JobView {
-    /// What a launch calls it.
+    id: JobId,
+    /// What a launch calls it: its key.
     job: String,
     aliases: Vec<String>,
     name: String,
@@ -85,6 +88,19 @@ pub(crate) struct JobView {
     /// `per_host`: one RunJob becomes one on each host.
     scope: JobScope,
     default_directive: DirectiveType,
+    spec: JobSpecView,
+    /// Whether launches may name it.
+    active: bool,
+    builtin: bool,
+    version: u32,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// How a job's worker runs.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct JobSpecView {
+    /// `name:tag`.
     image: String,
     command: Vec<String>,
     /// Names only: values may be secret.
@@ -96,21 +112,37 @@ pub(crate) struct JobView {
     network: Network,
     on_host_lost: OnHostLost,
     host: Option<String>,
-    active: bool,
-    builtin: bool,
-    version: i32,
+}
+
+impl JobView {
+    pub(crate) const fn version(&self) -> u32 {
+        self.version
+    }
 }
 
 impl From<JobTemplate> for JobView {
     fn from(row: JobTemplate) -> Self {
-        let spec = row.spec;
         Self {
+            id: row.id,
             job: row.task_key,
             aliases: row.aliases,
             name: row.name,
             description: row.description,
             scope: row.scope,
             default_directive: row.default_directive,
+            spec: row.spec.into(),
+            active: row.active,
+            builtin: row.builtin,
+            version: row.version.unsigned_abs(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl From<JobSpec> for JobSpecView {
+    fn from(spec: JobSpec) -> Self {
+        Self {
             image: spec.image.to_string(),
             command: spec.command,
             env: spec.env.into_keys().collect(),
@@ -121,15 +153,14 @@ impl From<JobTemplate> for JobView {
             network: spec.network,
             on_host_lost: spec.on_host_lost,
             host: spec.host,
-            active: row.active,
-            builtin: row.builtin,
-            version: row.version,
         }
     }
 }
 
-/// All jobs.
+/// One page of jobs.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct JobList {
+pub(crate) struct JobPage {
     pub jobs: Vec<JobView>,
+    /// Pass it as `cursor` to read on; null on the last page.
+    pub next_cursor: Option<String>,
 }

@@ -6,7 +6,7 @@ mod run;
 mod run_job;
 mod upload;
 
-pub(crate) use library::{DirectivePage, DirectiveView, JobList};
+pub(crate) use library::{DirectivePage, DirectiveView, JobPage, JobView};
 pub(crate) use machine::{GpuList, HostList};
 pub(crate) use run::{ArtifactPage, ArtifactView, ReportView, RunPage, RunView};
 pub(crate) use run_job::{RunJobDetail, RunJobView};

@@ -134,9 +134,9 @@ async fn the_library_is_listed() {
     let listed = jobs.json();
     let keys: Vec<&str> =
         listed["jobs"].as_array().unwrap().iter().map(|job| job["job"].as_str().unwrap()).collect();
-    assert_eq!(keys, ["gpu_report", "log_triage", "service_map"]);
-    assert_eq!(listed["jobs"][1]["aliases"], json!(["task1"]));
-    assert_eq!(listed["jobs"][0]["env"], json!(["TOKEN"]));
+    assert_eq!(keys, ["log_triage", "gpu_report", "service_map"]);
+    assert_eq!(listed["jobs"][0]["aliases"], json!(["task1"]));
+    assert_eq!(listed["jobs"][1]["spec"]["env"], json!(["TOKEN"]));
     assert!(!jobs.text().contains("hush"), "values of environment variables stay inside");
     let directives = api.get("/api/v1/directives").await.json();
     let types: Vec<&str> = directives["directives"]

@@ -12,6 +12,7 @@ mod harness;
 mod health;
 mod host_files;
 mod idempotency;
+mod job_templates;
 mod keys;
 mod launch;
 mod listing;

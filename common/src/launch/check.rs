@@ -89,7 +89,7 @@ fn check_run_job(run_job: &RunJobRequest, at: &Pointer<'_>, problems: &mut Probl
     }
 }
 
-fn check_gpu(gpu: &GpuWish, at: &Pointer<'_>, problems: &mut Problems) {
+pub(crate) fn check_gpu(gpu: &GpuWish, at: &Pointer<'_>, problems: &mut Problems) {
     let ranges = [
         ("count", gpu.count, limit::GPUS),
         ("min_vram_mib", gpu.min_vram_mib, limit::VRAM_MIB),

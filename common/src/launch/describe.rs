@@ -19,6 +19,28 @@ pub fn directive_name() -> Object {
     text(Type::String.into(), super::limit::DIRECTIVE_CHARACTERS, NAME)
 }
 
+/// The key of a job, or an alias.
+const KEY: &str = "^[a-z][a-z0-9_]{0,49}$";
+
+/// What a job may be called.
+#[must_use]
+pub fn job_key() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEY)).build()
+}
+
+/// Up to twenty of those.
+#[must_use]
+pub fn job_keys() -> Array {
+    ArrayBuilder::new().items(job_key()).max_items(Some(20)).build()
+}
+
+/// The same, or null.
+#[must_use]
+pub fn optional_job_keys() -> Array {
+    let types = SchemaType::from_iter([Type::Array, Type::Null]);
+    ArrayBuilder::new().schema_type(types).items(job_key()).max_items(Some(20)).build()
+}
+
 fn text(types: SchemaType, most: usize, pattern: &str) -> Object {
     ObjectBuilder::new()
         .schema_type(types)

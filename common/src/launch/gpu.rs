@@ -7,7 +7,7 @@ use crate::db::library::AllowedImage;
 
 /// Joins the three. Without a policy anywhere: `prefer` if VRAM, cards or a card are asked for or the image requires a
 /// GPU, else `none`.
-pub(super) fn resolve(template: &GpuRequest, image: &AllowedImage, wish: Option<&GpuWish>) -> GpuRequest {
+pub(crate) fn resolve(template: &GpuRequest, image: &AllowedImage, wish: Option<&GpuWish>) -> GpuRequest {
     let unspoken = GpuWish::default();
     let wish = wish.unwrap_or(&unspoken);
     let min_vram_mib = min_vram_mib(template, image, wish);

@@ -10,7 +10,7 @@
 pub(crate) mod check;
 pub mod describe;
 mod error;
-mod gpu;
+pub(crate) mod gpu;
 mod idempotency;
 pub(crate) mod object;
 mod params;

@@ -203,6 +203,8 @@ fn job(key: &str, alias: &str) -> JobTemplate {
         active: true,
         builtin: false,
         version: 1,
+        created_at: chrono::DateTime::UNIX_EPOCH,
+        updated_at: chrono::DateTime::UNIX_EPOCH,
     }
 }
 

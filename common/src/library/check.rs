@@ -15,6 +15,28 @@ pub mod limit {
     pub const LISTED_JOBS: usize = 100;
     /// A configuration, as compact JSON.
     pub const CONFIG_BYTES: usize = 65_536;
+    /// Name and tag of an image with the colon.
+    pub const IMAGE_CHARACTERS: usize = 356;
+    pub const ALIASES: usize = 20;
+    pub const ARGUMENTS: usize = 64;
+    /// An argument, or the value of a variable.
+    pub const ARGUMENT_CHARACTERS: usize = 4_096;
+    pub const VARIABLES: usize = 64;
+    pub const VARIABLE_NAME_BYTES: usize = 64;
+    pub const HOST_CHARACTERS: usize = 63;
+    pub const CPU_MILLIS: RangeInclusive<u32> = 1..=1_024_000;
+    pub const MEMORY_MIB: RangeInclusive<u32> = 16..=16_777_216;
+    pub const SHM_MIB: RangeInclusive<u32> = 1..=1_048_576;
+    pub const PIDS: RangeInclusive<u32> = 1..=4_194_304;
+    /// A year.
+    pub const QUEUE_SECONDS: RangeInclusive<u32> = 1..=31_536_000;
+    pub const STOP_GRACE_SECONDS: RangeInclusive<u32> = 0..=600;
+    pub const HOST_LOST_SECONDS: RangeInclusive<u32> = 30..=604_800;
+    /// What a guard needs beside the stop grace.
+    pub const GUARD_SECONDS: u32 = 30;
+    pub const MAX_ATTEMPTS: RangeInclusive<u32> = 1..=100;
+    pub const INFRA_FAILURES: RangeInclusive<u32> = 0..=100;
+    pub const BACKOFF_SECONDS: RangeInclusive<u32> = 0..=300;
     pub const CONCURRENT_RUNS: RangeInclusive<u32> = 1..=10_000;
 }
 

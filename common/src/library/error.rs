@@ -27,4 +27,10 @@ pub enum Conflict {
     DirectiveExists { name: String },
     #[error("directive {name:?} is built in and stays: switch it off by setting active to false, or edit it")]
     DirectiveBuiltin { name: String },
+    #[error(
+        "its key or one of its aliases is that of another job already; GET /api/v1/jobs lists them: take other names"
+    )]
+    JobNameTaken,
+    #[error("job {job:?} is built in and stays: switch it off by setting active to false, or edit it")]
+    JobBuiltin { job: String },
 }

@@ -8,6 +8,7 @@ mod check;
 pub mod directives;
 mod error;
 mod expected;
+pub mod jobs;
 
 pub use error::{Conflict, Error};
 pub use expected::Expected;

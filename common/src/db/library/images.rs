@@ -14,6 +14,14 @@ pub struct AllowedImage {
     pub min_vram_mib: Option<u32>,
 }
 
+impl AllowedImage {
+    /// One that asks for nothing.
+    #[must_use]
+    pub fn undemanding(image: &ImageRef) -> Self {
+        Self { image: image.clone(), active: true, requires_gpu: false, min_vram_mib: None }
+    }
+}
+
 /// The allowlist rows of these images, active or not.
 ///
 /// # Errors

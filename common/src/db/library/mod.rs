@@ -9,4 +9,7 @@ pub use directives::{
     directives, insert_directive, lock_directive, supersede_directive,
 };
 pub use images::{AllowedImage, allowed_images};
-pub use jobs::{JobTemplate, job_keys, jobs, jobs_named};
+pub use jobs::{
+    JobContent, JobFilter, JobTemplate, delete_job, insert_job, is_job_referenced, job, job_keys, jobs,
+    jobs_named, lock_job, update_job,
+};

@@ -1,0 +1,250 @@
+//! From what a client says to a job's specification, with everything that is wrong on the way. Pure.
+
+use std::collections::BTreeMap;
+
+use cyberbrain_core::spec::{
+    GpuRequest, ImageRef, JobScope, JobSpec, Network, OnHostLost, Resources, RetryPolicy, Timeouts,
+};
+
+use super::request::{JobSettings, ResourceSettings, RetrySettings, TimeoutSettings};
+use crate::{
+    db::library::AllowedImage,
+    launch::{
+        check::{check_gpu, check_line, check_range, check_stored},
+        gpu::resolve,
+        limit as launch_limit,
+        problem::{Pointer, Problems},
+    },
+    library::check::limit,
+};
+
+/// The specification of a new job, before its settings.
+pub(super) fn blank(task_key: &str) -> JobSpec {
+    JobSpec {
+        task_key: task_key.to_owned(),
+        image: ImageRef { name: String::new(), tag: String::new() },
+        command: Vec::new(),
+        env: BTreeMap::new(),
+        resources: Resources::default(),
+        gpu: GpuRequest::none(),
+        timeouts: Timeouts::default(),
+        retry: RetryPolicy::default(),
+        network: Network::Bridge,
+        on_host_lost: OnHostLost::Replace,
+        host: None,
+    }
+}
+
+/// `spec` with these settings.
+pub(super) fn apply(
+    settings: &JobSettings,
+    spec: &JobSpec,
+    at: &Pointer<'_>,
+    problems: &mut Problems,
+) -> JobSpec {
+    let mut spec = spec.clone();
+    if let Some(image) = &settings.image {
+        match image.parse::<ImageRef>() {
+            Ok(image) => spec.image = image,
+            Err(error) => problems.add(&at.key("image"), error.to_string()),
+        }
+    }
+    if let Some(command) = &settings.command {
+        check_command(command, &at.key("command"), problems);
+        spec.command.clone_from(command);
+    }
+    if let Some(env) = &settings.env {
+        set_env(env, &mut spec.env, &at.key("env"), problems);
+    }
+    if let Some(resources) = &settings.resources {
+        spec.resources = set_resources(*resources, spec.resources, &at.key("resources"), problems);
+    }
+    if let Some(gpu) = &settings.gpu {
+        check_gpu(gpu, &at.key("gpu"), problems);
+        spec.gpu = resolve(&GpuRequest::none(), &AllowedImage::undemanding(&spec.image), Some(gpu));
+    }
+    if let Some(timeouts) = &settings.timeouts {
+        spec.timeouts = set_timeouts(*timeouts, spec.timeouts, &at.key("timeouts"), problems);
+    }
+    if let Some(retry) = &settings.retry {
+        spec.retry = set_retry(*retry, spec.retry, &at.key("retry"), problems);
+    }
+    if let Some(host) = &settings.host {
+        if let Some(host) = host {
+            check_line(host, limit::HOST_CHARACTERS, &at.key("host"), problems);
+        }
+        spec.host.clone_from(host);
+    }
+    spec.network = settings.network.unwrap_or(spec.network);
+    spec.on_host_lost = settings.on_host_lost.unwrap_or(spec.on_host_lost);
+    spec
+}
+
+/// A job for every host is pinned when a Run is admitted.
+pub(super) fn check_scope(scope: JobScope, spec: &JobSpec, at: &Pointer<'_>, problems: &mut Problems) {
+    match scope {
+        JobScope::PerHost if spec.host.is_some() => {
+            problems.add(&at.key("host"), "a job with the scope per_host runs on every host; leave it out");
+        }
+        JobScope::PerHost | JobScope::One => {}
+    }
+}
+
+fn check_command(command: &[String], at: &Pointer<'_>, problems: &mut Problems) {
+    if command.len() > limit::ARGUMENTS {
+        problems.add(at, format!("there are {} arguments; {} at most", command.len(), limit::ARGUMENTS));
+        return;
+    }
+    for (index, argument) in command.iter().enumerate() {
+        check_stored(argument, limit::ARGUMENT_CHARACTERS, &at.index(index), problems);
+    }
+}
+
+fn set_env(
+    settings: &BTreeMap<String, Option<String>>,
+    env: &mut BTreeMap<String, String>,
+    at: &Pointer<'_>,
+    problems: &mut Problems,
+) {
+    if settings.len() > limit::VARIABLES {
+        problems.add(at, format!("there are {} variables; {} at most", settings.len(), limit::VARIABLES));
+        return;
+    }
+    for (name, value) in settings {
+        let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let fits = name.len() <= limit::VARIABLE_NAME_BYTES
+            && name.starts_with(first)
+            && name.chars().all(|c| first(c) || c.is_ascii_digit());
+        if !fits {
+            problems.add(at, format!("{name:?} is no name of a variable: letters, digits and _, 64 at most"));
+            continue;
+        }
+        match value {
+            None => {
+                env.remove(name);
+            }
+            Some(value) => {
+                check_stored(value, limit::ARGUMENT_CHARACTERS, &at.key(name), problems);
+                env.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    if env.len() > limit::VARIABLES {
+        problems.add(at, format!("that makes {} variables; {} at most", env.len(), limit::VARIABLES));
+    }
+}
+
+/// The new number if there is one, else the old one.
+fn take(
+    given: Option<u32>,
+    was: u32,
+    range: std::ops::RangeInclusive<u32>,
+    at: &Pointer<'_>,
+    problems: &mut Problems,
+) -> u32 {
+    let Some(given) = given else { return was };
+    check_range(given, &range, at, problems);
+    given
+}
+
+fn set_resources(
+    settings: ResourceSettings,
+    was: Resources,
+    at: &Pointer<'_>,
+    problems: &mut Problems,
+) -> Resources {
+    Resources {
+        cpu_millis: take(
+            settings.cpu_millis,
+            was.cpu_millis,
+            limit::CPU_MILLIS,
+            &at.key("cpu_millis"),
+            problems,
+        ),
+        memory_mib: take(
+            settings.memory_mib,
+            was.memory_mib,
+            limit::MEMORY_MIB,
+            &at.key("memory_mib"),
+            problems,
+        ),
+        shm_mib: take(settings.shm_mib, was.shm_mib, limit::SHM_MIB, &at.key("shm_mib"), problems),
+        pids: take(settings.pids, was.pids, limit::PIDS, &at.key("pids"), problems),
+    }
+}
+
+fn set_timeouts(
+    settings: TimeoutSettings,
+    was: Timeouts,
+    at: &Pointer<'_>,
+    problems: &mut Problems,
+) -> Timeouts {
+    let lost = at.key("host_lost_seconds");
+    let timeouts = Timeouts {
+        queue_seconds: take(
+            settings.queue_seconds,
+            was.queue_seconds,
+            limit::QUEUE_SECONDS,
+            &at.key("queue_seconds"),
+            problems,
+        ),
+        run_seconds: take(
+            settings.run_seconds,
+            was.run_seconds,
+            launch_limit::TIMEOUT_SECONDS,
+            &at.key("run_seconds"),
+            problems,
+        ),
+        stop_grace_seconds: take(
+            settings.stop_grace_seconds,
+            was.stop_grace_seconds,
+            limit::STOP_GRACE_SECONDS,
+            &at.key("stop_grace_seconds"),
+            problems,
+        ),
+        host_lost_seconds: take(
+            settings.host_lost_seconds,
+            was.host_lost_seconds,
+            limit::HOST_LOST_SECONDS,
+            &lost,
+            problems,
+        ),
+    };
+    // The guard of a host that is cut off has to stop the worker before anybody replaces it.
+    let least = timeouts.stop_grace_seconds.saturating_add(limit::GUARD_SECONDS);
+    if timeouts.host_lost_seconds < least && timeouts.stop_grace_seconds <= *limit::STOP_GRACE_SECONDS.end() {
+        problems.add(&lost, format!("with this stop_grace_seconds it is {least} or more"));
+    }
+    timeouts
+}
+
+fn set_retry(
+    settings: RetrySettings,
+    was: RetryPolicy,
+    at: &Pointer<'_>,
+    problems: &mut Problems,
+) -> RetryPolicy {
+    RetryPolicy {
+        max_attempts: take(
+            settings.max_attempts,
+            was.max_attempts,
+            limit::MAX_ATTEMPTS,
+            &at.key("max_attempts"),
+            problems,
+        ),
+        max_infra_failures: take(
+            settings.max_infra_failures,
+            was.max_infra_failures,
+            limit::INFRA_FAILURES,
+            &at.key("max_infra_failures"),
+            problems,
+        ),
+        backoff_seconds: take(
+            settings.backoff_seconds,
+            was.backoff_seconds,
+            limit::BACKOFF_SECONDS,
+            &at.key("backoff_seconds"),
+            problems,
+        ),
+    }
+}

@@ -61,9 +61,48 @@ impl FromStr for Cursor {
     }
 }
 
+/// The form of a cursor that holds a name.
+const NAME_FORM: u8 = 2;
+/// No name that we list has more.
+const MAX_NAME_BYTES: usize = 1_024;
+
+/// Where a page ended that is sorted by a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NameCursor(pub String);
+
+impl fmt::Display for NameCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode([&[NAME_FORM], self.0.as_bytes()].concat()))
+    }
+}
+
+impl FromStr for NameCursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        let [NAME_FORM, name @ ..] = &bytes[..] else { return Err(InvalidCursor) };
+        let name = std::str::from_utf8(name).map_err(|_| InvalidCursor)?;
+        let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);
+        if fits { Ok(Self(name.to_owned())) } else { Err(InvalidCursor) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cursor_of_a_name_is_read_back_and_nothing_else_is() {
+        let cursor = NameCursor("web-1".into());
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        let time = Cursor::new(DateTime::UNIX_EPOCH, Uuid::nil()).to_string();
+        let nul = NameCursor("a\0".into()).to_string();
+        let long = NameCursor("x".repeat(1_025)).to_string();
+        for bad in ["", "Ag", "%", "Av8", &time, &nul, &long] {
+            assert_eq!(bad.parse::<NameCursor>(), Err(InvalidCursor), "{bad}");
+        }
+    }
 
     #[test]
     fn a_cursor_is_read_back_and_nothing_else_is() {

@@ -11,7 +11,7 @@ mod query;
 
 pub(crate) use accept::{Form, accepted_form};
 pub(crate) use conditions::{Conditions, ETag};
-pub(crate) use cursor::Cursor;
+pub(crate) use cursor::{Cursor, NameCursor};
 pub(crate) use file_name::FileName;
 pub(crate) use id::Id;
 pub(crate) use json::{Json, MAX_BODY_BYTES};

@@ -1,5 +1,6 @@
 //! The handlers, one group per file: read the request, call a service, show what it says.
 
+pub(crate) mod allowed_containers;
 pub(crate) mod artifacts;
 pub(crate) mod directives;
 pub(crate) mod docs;
@@ -14,3 +15,4 @@ pub(crate) mod run_jobs;
 pub(crate) mod runs;
 pub(crate) mod uploads;
 pub(crate) mod versioned;
+pub(crate) mod worker_images;

@@ -65,12 +65,17 @@ pub(crate) async fn list(
 
 /// Cuts the rows to the page; the cursor of its last row if there were more.
 pub(crate) fn next_cursor<T>(rows: &mut Vec<T>, limit: i64, cursor: impl Fn(&T) -> Cursor) -> Option<String> {
+    cut(rows, limit).map(|last| cursor(last).to_string())
+}
+
+/// Cuts the rows to the page; its last row if there were more.
+pub(crate) fn cut<T>(rows: &mut Vec<T>, limit: i64) -> Option<&T> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if rows.len() <= limit {
         return None;
     }
     rows.truncate(limit);
-    rows.last().map(|last| cursor(last).to_string())
+    rows.last()
 }
 
 /// `Link: <…>; rel="next"` with the same filters.

@@ -1,6 +1,7 @@
 //! The table of routes: what there is, who may use it, what it takes and what it answers. The router, the guard, the
 //! OpenAPI document and the pages of documentation are all made of it, so that none can differ from the others.
 
+mod allowlists;
 mod answer;
 mod directives;
 mod files;
@@ -40,6 +41,7 @@ pub enum Access {
 
 const VIEWER: Access = Access::Scope(Scope::Viewer);
 const OPERATOR: Access = Access::Scope(Scope::Operator);
+const ADMIN: Access = Access::Scope(Scope::Admin);
 
 /// The methods in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +140,7 @@ pub const GROUPS: &[(&str, &[Route])] = &[
     ("Machines", machines::ROUTES),
     ("Directives", directives::ROUTES),
     ("Jobs", jobs::ROUTES),
+    ("Allowlists", allowlists::ROUTES),
     ("Service", service::ROUTES),
 ];
 

@@ -1,11 +1,13 @@
 //! What clients read: the bodies of successful answers, and how they follow from rows.
 
+mod allowlist;
 mod library;
 mod machine;
 mod run;
 mod run_job;
 mod upload;
 
+pub(crate) use allowlist::{AllowedContainerPage, AllowedContainerView, WorkerImagePage, WorkerImageView};
 pub(crate) use library::{DirectivePage, DirectiveView, JobPage, JobView};
 pub(crate) use machine::{GpuList, HostList};
 pub(crate) use run::{ArtifactPage, ArtifactView, ReportView, RunPage, RunView};

@@ -32,7 +32,7 @@ pub(super) fn check(request: &LaunchRequest) -> Result<(), Error> {
     problems.or(())
 }
 
-fn check_tags(tags: &[String], at: &Pointer<'_>, problems: &mut Problems) {
+pub(crate) fn check_tags(tags: &[String], at: &Pointer<'_>, problems: &mut Problems) {
     if tags.len() > limit::TAGS {
         problems.add(at, format!("there are {} tags; {} at most", tags.len(), limit::TAGS));
         return;

@@ -25,7 +25,7 @@ const KEY: &str = "^[a-z][a-z0-9_]{0,49}$";
 /// What a job may be called.
 #[must_use]
 pub fn job_key() -> Object {
-    ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEY)).build()
+    word(Type::String.into(), KEY)
 }
 
 /// Up to twenty of those.
@@ -39,6 +39,47 @@ pub fn job_keys() -> Array {
 pub fn optional_job_keys() -> Array {
     let types = SchemaType::from_iter([Type::Array, Type::Null]);
     ArrayBuilder::new().schema_type(types).items(job_key()).max_items(Some(20)).build()
+}
+
+/// An image ID, or the digest of a repository.
+const PIN: &str = "^([a-z0-9][a-z0-9._:/-]*@)?sha256:[0-9a-f]{64}$";
+/// An id or name of a container.
+const CONTAINER: &str = "^[0-9A-Za-z][0-9A-Za-z_.-]{0,254}$";
+/// `*` or the name of a host.
+const HOST_OR_ALL: &str = r"^(\*|[0-9A-Za-z][0-9A-Za-z._-]{0,62})$";
+
+fn word(types: SchemaType, pattern: &str) -> Object {
+    ObjectBuilder::new().schema_type(types).pattern(Some(pattern)).build()
+}
+
+/// What says which content of an image is meant.
+#[must_use]
+pub fn pin() -> Object {
+    word(Type::String.into(), PIN)
+}
+
+/// The same, or null.
+#[must_use]
+pub fn optional_pin() -> Object {
+    word(nullable(), PIN)
+}
+
+/// What an entry of the container allowlist goes by.
+#[must_use]
+pub fn container_key() -> Object {
+    word(Type::String.into(), CONTAINER)
+}
+
+/// One host or all.
+#[must_use]
+pub fn host_or_all() -> Object {
+    word(Type::String.into(), HOST_OR_ALL)
+}
+
+/// The same, or null.
+#[must_use]
+pub fn optional_host_or_all() -> Object {
+    word(nullable(), HOST_OR_ALL)
 }
 
 fn text(types: SchemaType, most: usize, pattern: &str) -> Object {

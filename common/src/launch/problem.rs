@@ -81,11 +81,16 @@ impl Problems {
 
     /// To be called when something was noted.
     pub(super) fn into_error(self) -> super::Error {
-        super::Error::Invalid(self.0)
+        super::Error::Invalid(self.into_list())
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// To be called when something was noted.
+    pub(crate) fn into_list(self) -> Vec<Problem> {
+        self.0
     }
 
     /// What was noted, if anything was.

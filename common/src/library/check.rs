@@ -23,6 +23,7 @@ pub mod limit {
     pub const ARGUMENT_CHARACTERS: usize = 4_096;
     pub const VARIABLES: usize = 64;
     pub const VARIABLE_NAME_BYTES: usize = 64;
+    pub const CONTAINER_NAME_CHARACTERS: usize = 255;
     pub const HOST_CHARACTERS: usize = 63;
     pub const CPU_MILLIS: RangeInclusive<u32> = 1..=1_024_000;
     pub const MEMORY_MIB: RangeInclusive<u32> = 16..=16_777_216;

@@ -33,4 +33,10 @@ pub enum Conflict {
     JobNameTaken,
     #[error("job {job:?} is built in and stays: switch it off by setting active to false, or edit it")]
     JobBuiltin { job: String },
+    #[error("image {image} is on the allowlist already, active or not: change that entry")]
+    ImageListed { image: String },
+    #[error("the built-in image stays on the allowlist: switch it off by setting active to false")]
+    ImageBuiltin,
+    #[error("there is an entry for container {id:?} already, enabled or not: change that one")]
+    ContainerListed { id: String },
 }

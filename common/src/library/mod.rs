@@ -5,9 +5,11 @@
 //! the same version one happens. Deliberately absent: reading, which is `db::library`.
 
 mod check;
+pub mod containers;
 pub mod directives;
 mod error;
 mod expected;
+pub mod images;
 pub mod jobs;
 
 pub use error::{Conflict, Error};

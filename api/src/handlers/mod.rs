@@ -2,6 +2,7 @@
 
 pub(crate) mod allowed_containers;
 pub(crate) mod artifacts;
+pub(crate) mod containers;
 pub(crate) mod directives;
 pub(crate) mod docs;
 pub(crate) mod download;

@@ -88,7 +88,7 @@ fn path_parameter(name: &str) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String);
     let schema = match name {
         "id" => schema.format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),
-        "name" => schema.pattern(Some(NAME)),
+        "name" | "container" => schema.pattern(Some(NAME)),
         _ => schema,
     };
     ParameterBuilder::new()

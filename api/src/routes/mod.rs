@@ -3,6 +3,7 @@
 
 mod allowlists;
 mod answer;
+mod containers;
 mod directives;
 mod files;
 mod jobs;
@@ -141,6 +142,7 @@ pub const GROUPS: &[(&str, &[Route])] = &[
     ("Directives", directives::ROUTES),
     ("Jobs", jobs::ROUTES),
     ("Allowlists", allowlists::ROUTES),
+    ("Containers", containers::ROUTES),
     ("Service", service::ROUTES),
 ];
 

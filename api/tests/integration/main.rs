@@ -5,6 +5,7 @@
 mod allowlists;
 mod auth;
 mod cancel;
+mod containers;
 mod contract;
 mod directives;
 mod downloads;

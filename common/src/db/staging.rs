@@ -67,6 +67,17 @@ pub struct AllowedContainer {
     pub name: String,
 }
 
+impl AllowedContainer {
+    /// By id, by the beginning of its id as engines print it, or by name. `db::inventory` says the same in SQL; a test
+    /// holds the two together.
+    #[must_use]
+    pub fn covers(&self, id: &str, name: &str) -> bool {
+        const SHORT_ID: usize = 12;
+        let by_id = self.id == id || (self.id.len() >= SHORT_ID && id.starts_with(&self.id));
+        by_id || self.id == name || (!self.name.is_empty() && self.name == name)
+    }
+}
+
 /// The containers of this host whose logs may be read.
 ///
 /// # Errors

@@ -78,14 +78,8 @@ pub(super) async fn stage(
     Ok(StagedLogs { window: span(&index), read })
 }
 
-/// By id, by the beginning of its id as engines print it, or by name.
 fn is_allowed(allowed: &[AllowedContainer], container: &InventoryContainer) -> bool {
-    const SHORT_ID: usize = 12;
-    allowed.iter().any(|allowed| {
-        let by_id = allowed.id == container.id
-            || (allowed.id.len() >= SHORT_ID && container.id.starts_with(&allowed.id));
-        by_id || allowed.id == container.name || (!allowed.name.is_empty() && allowed.name == container.name)
-    })
+    allowed.iter().any(|allowed| allowed.covers(&container.id, &container.name))
 }
 
 fn span(index: &LogIndex) -> Option<Window> {

@@ -8,7 +8,7 @@ use rmcp::model::{JsonObject, Tool as Listed, ToolAnnotations};
 
 use super::{
     schema,
-    tools::{Call, Reply, library, machines, runs},
+    tools::{Call, Reply, allowlist, library, machines, runs},
 };
 use crate::{
     openapi::{SchemaOf, of},
@@ -25,6 +25,8 @@ pub enum Effect {
     Makes,
     /// Sets a state; repeating it changes nothing more.
     Sets,
+    /// Sets a state in place of the one before, which can take away what was there; repeating it changes nothing more.
+    Replaces,
     /// Ends work that can't be taken up again; repeating it changes nothing more.
     Ends,
 }
@@ -57,7 +59,7 @@ impl Tool {
             Effect::Reads => hints.read_only(true).destructive(false).idempotent(true),
             Effect::Makes => hints.read_only(false).destructive(false).idempotent(false),
             Effect::Sets => hints.read_only(false).destructive(false).idempotent(true),
-            Effect::Ends => hints.read_only(false).destructive(true).idempotent(true),
+            Effect::Replaces | Effect::Ends => hints.read_only(false).destructive(true).idempotent(true),
         };
         let mut listed = Listed::new(self.name, self.about, Arc::new(schema::whole(self.input)));
         listed.output_schema = Some(Arc::new(schema::whole(self.output)));
@@ -139,6 +141,27 @@ pub const TOOLS: &[Tool] = &[
         input: of::<library::DirectiveReference>,
         output: of::<DirectiveView>,
         run: |call, arguments| Box::pin(library::directive(call, arguments)),
+    },
+    Tool {
+        name: "get_allowlist",
+        scope: Scope::Viewer,
+        effect: Effect::Reads,
+        about: "Show what is allowed: the containers whose logs jobs may read, and the images that workers may be made of. One \
+                page of each, or of the list that is named.",
+        input: of::<allowlist::GetAllowlist>,
+        output: of::<allowlist::AllowlistView>,
+        run: |call, arguments| Box::pin(allowlist::get(call, arguments)),
+    },
+    Tool {
+        name: "set_allowlist",
+        scope: Scope::Admin,
+        effect: Effect::Replaces,
+        about: "Allow a container's logs to be read, or an image to be used by workers, or switch that off. Give exactly one of \
+                container and image. What is there is changed, what is not is added; repeating it changes nothing more. \
+                Switching off an image refuses launches that need it; workers that run go on.",
+        input: allowlist::set_input,
+        output: of::<allowlist::AllowlistEntry>,
+        run: |call, arguments| Box::pin(allowlist::set(call, arguments)),
     },
     Tool {
         name: "list_gpus",

@@ -15,7 +15,11 @@ pub(super) const ROUTES: &[Route] = &[
         name: "list_containers",
         access: VIEWER,
         query: &[
-            QueryParameter::one_of("scope", "all, or only those whose logs may be read; all without it", InventoryScope::NAMES),
+            QueryParameter::one_of(
+                "scope",
+                "all, or only those whose logs may be read; all without it",
+                InventoryScope::NAMES,
+            ),
             QueryParameter::text("host", "name of their host"),
             LIMIT,
             CURSOR,

@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use cyberbrain_common::db::inventory::Seen;
 use cyberbrain_core::{
     ids::RunId,
-    staging::{ContainerState, Health, MountAccess, MountKind, NetworkAttachment, PortProtocol, PublishedPort},
+    staging::{
+        ContainerState, Health, MountAccess, MountKind, NetworkAttachment, PortProtocol, PublishedPort,
+    },
 };
 use serde::Serialize;
 use utoipa::{

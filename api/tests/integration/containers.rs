@@ -7,8 +7,8 @@ use cyberbrain_common::db::{inventory, staging::AllowedContainer};
 use cyberbrain_core::{
     ids::HostId,
     staging::{
-        ContainerState, Health, InventoryContainer, Mount, MountAccess, MountKind, NetworkAttachment, PortProtocol,
-        PublishedPort,
+        ContainerState, Health, InventoryContainer, Mount, MountAccess, MountKind, NetworkAttachment,
+        PortProtocol, PublishedPort,
     },
 };
 use serde_json::{Value, json};
@@ -80,7 +80,10 @@ async fn the_newest_snapshot_of_each_container_is_listed_as_it_was_recorded() {
     let page = api.get("/api/v1/containers").await.json();
     assert_eq!(names(&page), ["db", "web", "proxy"]);
     let db = &page["containers"][0];
-    assert_eq!((&db["state"], &db["current"], &db["host"]), (&json!("exited"), &json!(true), &json!("box-a")));
+    assert_eq!(
+        (&db["state"], &db["current"], &db["host"]),
+        (&json!("exited"), &json!(true), &json!("box-a"))
+    );
     assert_eq!((&db["ports"][0]["host_port"], &db["networks"][0]["ip"]), (&json!(15432), &json!("10.0.0.7")));
     assert_eq!((&db["mounts"][0]["kind"], &db["labels"]["team"]), (&json!("volume"), &json!("shop")));
     assert_eq!(
@@ -91,7 +94,11 @@ async fn the_newest_snapshot_of_each_container_is_listed_as_it_was_recorded() {
     assert_eq!(names(&api.get("/api/v1/containers?host=box-b").await.json()), ["proxy"]);
     assert_eq!(names(&api.get("/api/v1/containers?host=nowhere").await.json()), [""; 0]);
     for query in ["scope=some", "host=%00", "cursor=x", "limit=0", "name=a"] {
-        assert_eq!(api.get(&format!("/api/v1/containers?{query}")).await.problem(), "invalid-query", "{query}");
+        assert_eq!(
+            api.get(&format!("/api/v1/containers?{query}")).await.problem(),
+            "invalid-query",
+            "{query}"
+        );
     }
 }
 
@@ -181,12 +188,20 @@ async fn the_history_of_a_container_has_every_snapshot_newest_first() {
     }
     look(&api, box_a, &[container("c9", "db")]).await;
     let counts = |page: &Value| -> Vec<u64> {
-        page["containers"].as_array().unwrap().iter().map(|row| row["restart_count"].as_u64().unwrap()).collect()
+        page["containers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["restart_count"].as_u64().unwrap())
+            .collect()
     };
     assert_eq!(counts(&api.get("/api/v1/containers/c1/history").await.json()), [4, 3, 2, 1, 0]);
     let by_name = api.get("/api/v1/containers/db/history").await.json();
     assert_eq!(counts(&by_name), [2, 4, 3, 2, 1, 0], "also of the one that was made anew");
-    assert_eq!((&by_name["containers"][0]["current"], &by_name["containers"][1]["current"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&by_name["containers"][0]["current"], &by_name["containers"][1]["current"]),
+        (&json!(true), &json!(false))
+    );
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = api.get(&format!("/api/v1/containers/c1/history?limit=2{cursor}")).await.json();

@@ -21,6 +21,7 @@ mod listing;
 mod logs;
 mod machines;
 mod mcp;
+mod mcp_allowlist;
 mod mcp_entries;
 mod mcp_tasks;
 mod noise;

@@ -161,7 +161,8 @@ fn harmless(tool: &str) -> Value {
     match tool {
         "launch_run" => json!({"jobs": ["no_such_job"]}),
         "get_directive" => json!({"name": "D1"}),
-        "list_runs" | "list_directives" | "list_gpus" => json!({}),
+        "list_runs" | "list_directives" | "get_allowlist" | "list_gpus" => json!({}),
+        "set_allowlist" => json!({"container": {"container_id": "nobody", "allowed": false}}),
         "get_run" | "get_run_report" | "cancel_run" | "explain_run_job" => nobody,
         other => panic!("say what is harmless for {other}"),
     }
@@ -186,7 +187,12 @@ async fn both_protocols_list_the_tools_of_the_table_with_whole_schemas() {
             assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{}", row.name);
             let hints = &tool["annotations"];
             assert_eq!(hints["readOnlyHint"], row.effect == Effect::Reads, "{}", row.name);
-            assert_eq!(hints["destructiveHint"], row.effect == Effect::Ends, "{}", row.name);
+            assert_eq!(
+                hints["destructiveHint"],
+                matches!(row.effect, Effect::Replaces | Effect::Ends),
+                "{}",
+                row.name
+            );
         }
     }
 }

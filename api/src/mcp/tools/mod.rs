@@ -1,10 +1,11 @@
 //! What the tools do: parse the arguments strictly, call the service that REST calls, show what REST shows.
 
+pub(super) mod allowlist;
 pub(super) mod library;
 pub(super) mod machines;
 pub(super) mod runs;
 
-use std::time::Duration;
+use std::{fmt::Display, str::FromStr, time::Duration};
 
 use cyberbrain_common::keys::Principal;
 use rmcp::{
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::tasks::Tasks;
 use crate::{
     app::App,
-    extract::Cursor,
     problem::{FieldError, Kind, Part, Problem},
 };
 
@@ -85,15 +85,19 @@ pub(super) fn wrong(pointer: &str, detail: &str) -> Problem {
 }
 
 /// How much of a list is wanted, and from where on.
-pub(super) fn page(
+pub(super) fn page<C>(
     limit: Option<i64>,
     (most, default): (i64, i64),
     cursor: Option<&str>,
-) -> Result<(i64, Option<Cursor>), Problem> {
+) -> Result<(i64, Option<C>), Problem>
+where
+    C: FromStr,
+    C::Err: Display,
+{
     let limit = limit.unwrap_or(default);
     if !(1..=most).contains(&limit) {
         return Err(wrong("/limit", &format!("it is between 1 and {most}")));
     }
-    let cursor = cursor.map(str::parse::<Cursor>).transpose();
+    let cursor = cursor.map(str::parse::<C>).transpose();
     Ok((limit, cursor.map_err(|error| wrong("/cursor", &error.to_string()))?))
 }

@@ -186,7 +186,7 @@ pub(crate) fn said(run: &RunView) -> String {
 
 pub(crate) async fn list(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {
     let wanted: ListRuns = parse(arguments)?;
-    let (limit, cursor) = page(wanted.limit, (MOST_PER_PAGE, PER_PAGE), wanted.cursor.as_deref())?;
+    let (limit, cursor) = page::<Cursor>(wanted.limit, (MOST_PER_PAGE, PER_PAGE), wanted.cursor.as_deref())?;
     let filter = stored::Filter {
         status: wanted.status,
         job: wanted.job,

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use cyberbrain_common::{db, keys, launch, library, queue};
+use cyberbrain_common::{approve, db, keys, launch, library, queue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -241,7 +241,26 @@ impl From<launch::Error> for Problem {
                     .errors(vec![idempotency_key(detail)])
                     .retry_after(1)
             }
+            launch::Error::NotEnded { .. } | launch::Error::NothingToRetry => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
+            launch::Error::NotRepeatable(ref reasons) => {
+                let errors = reasons.iter().map(|reason| FieldError::new(Part::Path, "/id", reason));
+                Self::new(Kind::InvalidRequest, error.to_string()).errors(errors.collect())
+            }
             launch::Error::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<approve::Error> for Problem {
+    fn from(error: approve::Error) -> Self {
+        match error {
+            approve::Error::Invalid(problems) => invalid(problems),
+            approve::Error::Contrary { .. } | approve::Error::NotAsked(_) | approve::Error::TooLate(_) => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
+            approve::Error::Database(error) => error.into(),
         }
     }
 }

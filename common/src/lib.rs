@@ -2,7 +2,9 @@
 //!
 //! Knows no container engine and serves no product routes.
 
+pub mod approve;
 pub mod boot_clock;
+pub mod bulk;
 pub mod byte_range;
 pub mod cancel;
 pub mod config;

@@ -8,6 +8,7 @@ mod id;
 mod json;
 mod name;
 mod query;
+mod since;
 
 pub(crate) use accept::{Form, accepted_form};
 pub(crate) use conditions::{Conditions, ETag};
@@ -17,3 +18,4 @@ pub(crate) use id::Id;
 pub(crate) use json::{Json, MAX_BODY_BYTES};
 pub(crate) use name::{Name, encoded};
 pub(crate) use query::{Query, Time};
+pub(crate) use since::SinceCursor;

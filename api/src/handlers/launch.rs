@@ -6,7 +6,10 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use cyberbrain_common::launch::{self, IdempotencyKey, LaunchKind, LaunchRequest, Once};
+use cyberbrain_common::{
+    db::Conn,
+    launch::{self, IdempotencyKey, LaunchKind, LaunchRequest, Launched, Once},
+};
 
 use super::runs;
 use crate::{
@@ -30,8 +33,13 @@ pub(crate) async fn launch(
 ) -> Result<Response, Problem> {
     let once = idempotency_key(&headers)?.map(|key| Once { route: ROUTE, key });
     let mut connection = app.connection().await?;
-    let launched = launch::launch_on(&mut connection, &request, &caller.actor(), once.as_ref()).await?;
-    let body = runs::read(&mut connection, launched.run).await?;
+    let made = launch::launch_on(&mut connection, &request, &caller.actor(), once.as_ref()).await?;
+    launched(&mut connection, made).await
+}
+
+/// 202 with the Run and where it is.
+pub(super) async fn launched(connection: &mut Conn, launched: Launched) -> Result<Response, Problem> {
+    let body = runs::read(connection, launched.run).await?;
     let mut response = (StatusCode::ACCEPTED, JsonBody(body)).into_response();
     let location = HeaderValue::try_from(format!("/api/v1/runs/{}", launched.run))
         .expect("a path with a UUID is a header value");
@@ -42,7 +50,7 @@ pub(crate) async fn launch(
     Ok(response)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let wrong = |detail: &str| {
         let at = FieldError::new(Part::Header, "/Idempotency-Key", detail);
         Problem::new(Kind::InvalidHeader, detail).errors(vec![at])

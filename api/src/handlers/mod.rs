@@ -11,6 +11,7 @@ pub(crate) mod jobs;
 pub(crate) mod launch;
 pub(crate) mod logs;
 pub(crate) mod machines;
+pub(crate) mod repeats;
 pub(crate) mod report;
 pub(crate) mod run_jobs;
 pub(crate) mod runs;

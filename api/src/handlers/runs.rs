@@ -14,7 +14,7 @@ use cyberbrain_core::ids::RunId;
 use crate::{
     app::App,
     auth::Caller,
-    extract::{Cursor, Id, Query, Time},
+    extract::{Cursor, Id, Query, SinceCursor, Time},
     problem::Problem,
     views::{RunPage, RunView},
 };
@@ -43,24 +43,69 @@ pub(crate) async fn list(
     RawQuery(raw): RawQuery,
     mut query: Query,
 ) -> Result<(HeaderMap, Json<RunPage>), Problem> {
-    let filter = runs::Filter {
-        status: query.take("status"),
+    let mut filter = runs::Filter {
+        status: query.take("status").into_iter().collect(),
         job: query.take("job"),
         directive: query.take("directive"),
         tag: query.take("tag"),
         requested_by: query.take("requested_by"),
         created_after: query.take::<Time>("created_after").map(|time| time.0),
         created_before: query.take::<Time>("created_before").map(|time| time.0),
+        ..runs::Filter::default()
     };
     let limit = query.take_limit(MOST_PER_PAGE, PER_PAGE);
-    let cursor = query.take::<Cursor>("cursor");
+    let begin = if query.take("since_last_success") == Some(true) {
+        Begin::LastSuccess(query.take("cursor"))
+    } else {
+        Begin::First(query.take("cursor"))
+    };
     query.finish()?;
     let mut connection = app.connection().await?;
+    let page = page(&mut connection, &mut filter, begin, limit).await?;
+    Ok((link_to_next("/api/v1/runs", raw.as_deref(), page.next_cursor.as_deref()), Json(page)))
+}
+
+/// Where a list begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Begin {
+    /// With the first Run of all, or after the page before.
+    First(Option<Cursor>),
+    /// After the last success, or that of the page before.
+    LastSuccess(Option<SinceCursor>),
+}
+
+/// One page of Runs.
+pub(crate) async fn page(
+    connection: &mut Conn,
+    filter: &mut runs::Filter,
+    begin: Begin,
+    limit: i64,
+) -> Result<RunPage, Problem> {
+    let after = match begin {
+        Begin::First(cursor) => cursor,
+        Begin::LastSuccess(Some(SinceCursor { after, since })) => {
+            filter.since = since;
+            Some(after)
+        }
+        Begin::LastSuccess(None) => {
+            filter.since = runs::last_success(connection, filter.job.as_deref()).await?;
+            None
+        }
+    };
     // One more than asked for tells whether there is another page.
-    let mut rows = runs::list(&mut connection, &filter, cursor.map(|cursor| cursor.0), limit + 1).await?;
+    let mut rows = runs::list(connection, filter, after.map(|after| after.0), limit + 1).await?;
     let next_cursor = next_cursor(&mut rows, limit, |run| Cursor::new(run.created_at, run.id));
-    let headers = link_to_next("/api/v1/runs", raw.as_deref(), next_cursor.as_deref());
-    Ok((headers, Json(RunPage { runs: rows.into_iter().map(Into::into).collect(), next_cursor })))
+    let next_cursor = match begin {
+        Begin::First(_) => next_cursor,
+        Begin::LastSuccess(_) => {
+            next_cursor.map(|after| format!("{after}{}", SinceCursor::suffix(filter.since)))
+        }
+    };
+    Ok(RunPage {
+        since: filter.since.map(Into::into),
+        runs: rows.into_iter().map(Into::into).collect(),
+        next_cursor,
+    })
 }
 
 /// Cuts the rows to the page; the cursor of its last row if there were more.

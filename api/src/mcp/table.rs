@@ -124,6 +124,16 @@ pub const TOOLS: &[Tool] = &[
         run: |call, arguments| Box::pin(runs::cancel(call, arguments)),
     },
     Tool {
+        name: "approve_run",
+        scope: Scope::Admin,
+        effect: Effect::Ends,
+        about: "Approve or deny a run that waits for approval (hold awaiting_approval): it is admitted or cancelled. A \
+                decision stays.",
+        input: of::<runs::ApproveRun>,
+        output: of::<RunView>,
+        run: |call, arguments| Box::pin(runs::approve(call, arguments)),
+    },
+    Tool {
         name: "list_directives",
         scope: Scope::Viewer,
         effect: Effect::Reads,

@@ -9,6 +9,7 @@ mod files;
 mod jobs;
 mod machines;
 mod query;
+mod repeats;
 mod runs;
 mod service;
 
@@ -137,6 +138,7 @@ impl std::fmt::Debug for Route {
 /// The rows by what they are about, in the order of the documentation.
 pub const GROUPS: &[(&str, &[Route])] = &[
     ("Runs", runs::ROUTES),
+    ("Decisions and repeats", repeats::ROUTES),
     ("Files", files::ROUTES),
     ("Machines", machines::ROUTES),
     ("Directives", directives::ROUTES),

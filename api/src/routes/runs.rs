@@ -12,6 +12,9 @@ use crate::{
     views::{ArtifactPage, RunJobDetail, RunPage, RunView},
 };
 
+const SINCE: &str = "true: only runs created after the last successful run finished, with job the last one that holds that \
+                     job; the answer names it";
+
 const FILTERS: &[QueryParameter] = &[
     QueryParameter::one_of("status", "status of the run", RunStatus::NAMES),
     QueryParameter::text("job", "key of a job that the run holds"),
@@ -20,6 +23,7 @@ const FILTERS: &[QueryParameter] = &[
     QueryParameter::text("requested_by", "name of the key that launched it"),
     QueryParameter::time("created_after", "RFC 3339, inclusive"),
     QueryParameter::time("created_before", "RFC 3339, exclusive"),
+    QueryParameter::one_of("since_last_success", SINCE, &["true", "false"]),
     QueryParameter::limit(runs::MOST_PER_PAGE, runs::PER_PAGE),
     CURSOR,
 ];

@@ -1,6 +1,7 @@
 //! What clients read: the bodies of successful answers, and how they follow from rows.
 
 mod allowlist;
+mod bulk;
 mod container;
 mod library;
 mod machine;
@@ -9,6 +10,7 @@ mod run_job;
 mod upload;
 
 pub(crate) use allowlist::{AllowedContainerPage, AllowedContainerView, WorkerImagePage, WorkerImageView};
+pub(crate) use bulk::BulkView;
 pub(crate) use container::ContainerPage;
 pub(crate) use library::{DirectivePage, DirectiveView, JobPage, JobView};
 pub(crate) use machine::{GpuList, HostList};

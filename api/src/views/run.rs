@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use cyberbrain_common::db::{
     artifacts::{Artifact, ArtifactType},
     run_jobs::RunJob,
-    runs::{Run, Tokens},
+    runs::{Origin, OriginKind, Run, Success, Tokens},
 };
 use cyberbrain_core::{
     ids::{ArtifactId, RunId, RunJobId},
@@ -43,7 +43,23 @@ pub(crate) struct RunView {
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
     tokens: TokensView,
+    /// The run that this one repeats.
+    origin: Option<OriginView>,
     run_jobs: Vec<RunJobView>,
+}
+
+/// The Run that another one repeats.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct OriginView {
+    /// retry: of what had not succeeded; clone: of everything.
+    kind: OriginKind,
+    run: RunId,
+}
+
+impl From<Origin> for OriginView {
+    fn from(Origin { kind, run }: Origin) -> Self {
+        Self { kind, run }
+    }
 }
 
 impl RunView {
@@ -56,6 +72,7 @@ impl RunView {
             started_at: run.started_at,
             finished_at: run.finished_at,
             tokens: run.tokens.into(),
+            origin: run.origin.map(Into::into),
             run_jobs: run_jobs.into_iter().map(Into::into).collect(),
         }
     }
@@ -119,6 +136,8 @@ pub(crate) struct RunSummary {
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
     tokens: TokensView,
+    /// The run that this one repeats.
+    origin: Option<OriginView>,
 }
 
 impl From<Run> for RunSummary {
@@ -137,13 +156,29 @@ impl From<Run> for RunSummary {
             started_at: run.started_at,
             finished_at: run.finished_at,
             tokens: run.tokens.into(),
+            origin: run.origin.map(Into::into),
         }
+    }
+}
+
+/// A run that succeeded.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct SuccessView {
+    run: RunId,
+    finished_at: DateTime<Utc>,
+}
+
+impl From<Success> for SuccessView {
+    fn from(Success { run, finished_at }: Success) -> Self {
+        Self { run, finished_at }
     }
 }
 
 /// One page of Runs, newest first.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct RunPage {
+    /// With since_last_success: the success after which the runs were created; null when none has succeeded yet.
+    pub since: Option<SuccessView>,
     pub runs: Vec<RunSummary>,
     /// Null on the last page.
     pub next_cursor: Option<String>,

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod allowlists;
+mod approval;
 mod auth;
+mod bulk;
 mod cancel;
 mod containers;
 mod contract;
@@ -26,6 +28,8 @@ mod mcp_entries;
 mod mcp_tasks;
 mod noise;
 mod refusals;
+mod repeats;
 mod role;
 mod runs;
+mod since;
 mod uploads;

@@ -164,6 +164,7 @@ fn harmless(tool: &str) -> Value {
         "list_runs" | "list_directives" | "get_allowlist" | "list_gpus" => json!({}),
         "set_allowlist" => json!({"container": {"container_id": "nobody", "allowed": false}}),
         "get_run" | "get_run_report" | "cancel_run" | "explain_run_job" => nobody,
+        "approve_run" => json!({"id": nobody["id"], "decision": "denied"}),
         other => panic!("say what is harmless for {other}"),
     }
 }

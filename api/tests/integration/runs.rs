@@ -25,8 +25,17 @@ async fn a_run_has_the_documented_form() {
     let id = api.launch(&json!({ "jobs": ["log_triage", "gpu_report"] })).await;
     let path = format!("/api/v1/runs/{id}");
     let run = api.get(&path).await.json();
-    let run_fields =
-        vec!["id", "status", "directive", "created_at", "started_at", "finished_at", "tokens", "run_jobs"];
+    let run_fields = vec![
+        "id",
+        "status",
+        "directive",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "tokens",
+        "origin",
+        "run_jobs",
+    ];
     assert_eq!(keys(&run), sorted(run_fields));
     let job_fields = vec![
         "id",

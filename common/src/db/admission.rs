@@ -30,6 +30,78 @@ text_enum! {
     }
 }
 
+/// What somebody decided about a Run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub approval: Approval,
+    /// As the audit trail names them.
+    pub by: String,
+}
+
+/// How a Run stands towards a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undecided {
+    /// It waits for one.
+    Open,
+    Decided(Decision),
+    /// Its directive asks for none.
+    NotAsked,
+    /// It has ended or is being cancelled.
+    TooLate,
+}
+
+/// Locks a Run and tells how it stands towards a decision; `None`: there is no such Run.
+///
+/// # Errors
+/// A database error.
+pub async fn lock_for_decision(connection: &mut Conn, run: RunId) -> Result<Option<Undecided>, Error> {
+    let row = sqlx::query!(
+        r#"select cancel_requested_at is not null or finished_at is not null as "late!",
+             coalesce((directive_snapshot ->> 'approval_required')::boolean, false) as "asked!"
+           from runs where id = $1 for no key update"#,
+        run.uuid(),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    // After the lock: who held it before may have decided.
+    let decided = sqlx::query!(
+        r#"select decision as "decision: Col<Approval>", decided_by from run_approvals where run_id = $1"#,
+        run.uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(Some(match decided {
+        Some(row) => Undecided::Decided(Decision { approval: row.decision.0, by: row.decided_by }),
+        None if !row.asked => Undecided::NotAsked,
+        None if row.late => Undecided::TooLate,
+        None => Undecided::Open,
+    }))
+}
+
+/// Stores what was decided about a locked Run.
+///
+/// # Errors
+/// A database error.
+pub async fn decide(
+    connection: &mut Conn,
+    run: RunId,
+    approval: Approval,
+    by: &str,
+    reason: &str,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into run_approvals (run_id, decision, decided_by, reason) values ($1, $2, $3, $4)",
+        run.uuid(),
+        approval.as_str(),
+        by,
+        reason,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// A Run that is not admitted yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unadmitted {

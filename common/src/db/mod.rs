@@ -28,6 +28,7 @@ pub mod leaders;
 pub mod library;
 pub mod migrate;
 pub mod offers;
+pub mod origins;
 pub mod overview;
 pub mod pauses;
 pub mod plan;

@@ -6,11 +6,29 @@ use cyberbrain_core::{
     lifecycle::RunStatus,
     run::DirectiveSnapshot,
     spec::DirectiveType,
+    text_enum,
 };
 use serde_json::{Map, Value};
 use sqlx::types::Json;
 
 use super::{Col, Conn, Error};
+
+text_enum! {
+    /// How a Run came to repeat another one.
+    OriginKind("origin of a run") {
+        /// Of the run jobs that had not succeeded.
+        Retry = "retry",
+        /// Of all run jobs.
+        Clone = "clone",
+    }
+}
+
+/// The Run that another one repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    pub kind: OriginKind,
+    pub run: RunId,
+}
 
 /// A Run to be.
 #[derive(Debug)]
@@ -21,6 +39,7 @@ pub struct NewRun<'a> {
     pub priority: i32,
     pub tags: &'a [String],
     pub params: &'a Map<String, Value>,
+    pub origin: Option<Origin>,
 }
 
 /// Stores a pending Run; returns when, by the database's clock.
@@ -31,8 +50,8 @@ pub async fn insert(connection: &mut Conn, run: &NewRun<'_>) -> Result<DateTime<
     let directive = run.directive;
     let created_at = sqlx::query_scalar!(
         "insert into runs (id, directive_id, directive_type, directive_name, directive_version, directive_snapshot,
-             requested_by, priority, tags, params)
-         values ($1, $2, $3, $4, $5, $6, $7, $8::integer, $9, $10) returning created_at",
+             requested_by, priority, tags, params, origin, origin_run_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8::integer, $9, $10, $11, $12) returning created_at",
         run.id.uuid(),
         directive.id.uuid(),
         directive.kind.as_str(),
@@ -43,6 +62,8 @@ pub async fn insert(connection: &mut Conn, run: &NewRun<'_>) -> Result<DateTime<
         run.priority,
         run.tags,
         Json(run.params) as _,
+        run.origin.map(|origin| origin.kind.as_str()),
+        run.origin.map(|origin| origin.run.uuid()),
     )
     .fetch_one(connection)
     .await?;
@@ -70,6 +91,8 @@ pub struct Run {
     pub tags: Vec<String>,
     pub cancel_requested: bool,
     pub tokens: Tokens,
+    /// The Run that this one repeats.
+    pub origin: Option<Origin>,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
@@ -87,6 +110,8 @@ struct Row {
     cancel_requested: bool,
     prompt_tokens: i64,
     completion_tokens: i64,
+    origin: Option<Col<OriginKind>>,
+    origin_run_id: Option<uuid::Uuid>,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
@@ -105,6 +130,10 @@ impl From<Row> for Run {
             tags: row.tags,
             cancel_requested: row.cancel_requested,
             tokens: Tokens { prompt: row.prompt_tokens, completion: row.completion_tokens },
+            origin: row
+                .origin
+                .zip(row.origin_run_id)
+                .map(|(kind, run)| Origin { kind: kind.0, run: run.into() }),
             created_at: row.created_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
@@ -121,8 +150,8 @@ pub async fn find(connection: &mut Conn, run: RunId) -> Result<Option<Run>, Erro
         Row,
         r#"select id, status as "status: Col<RunStatus>", hold,
              directive_type as "directive_type: Col<DirectiveType>", directive_name, requested_by, priority, tags,
-             cancel_requested_at is not null as "cancel_requested!", prompt_tokens, completion_tokens, created_at,
-             started_at, finished_at
+             cancel_requested_at is not null as "cancel_requested!", prompt_tokens, completion_tokens,
+             origin as "origin: Col<OriginKind>", origin_run_id, created_at, started_at, finished_at
            from runs where id = $1"#,
         run.uuid(),
     )
@@ -134,7 +163,8 @@ pub async fn find(connection: &mut Conn, run: RunId) -> Result<Option<Run>, Erro
 /// Which Runs to list. What is not set does not filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    pub status: Option<RunStatus>,
+    /// One of these; empty: any.
+    pub status: Vec<RunStatus>,
     /// Key of a job that it holds.
     pub job: Option<String>,
     /// Type (`D1`) or name of the directive.
@@ -145,6 +175,42 @@ pub struct Filter {
     pub created_after: Option<DateTime<Utc>>,
     /// Exclusive.
     pub created_before: Option<DateTime<Utc>>,
+    /// Created after this success, which is not listed itself.
+    pub since: Option<Success>,
+    pub retried: Retried,
+}
+
+/// Whether Runs are listed that were retried already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Retried {
+    #[default]
+    OrNot,
+    NotYet,
+}
+
+/// A Run that succeeded, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Success {
+    pub run: RunId,
+    pub finished_at: DateTime<Utc>,
+}
+
+/// The last successful Run by its end; with `job`, of those that hold that job. The original's
+/// `get_last_successful_run`.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn last_success(connection: &mut Conn, job: Option<&str>) -> Result<Option<Success>, Error> {
+    let row = sqlx::query!(
+        r#"select id, finished_at as "finished_at!" from runs r
+           where status = 'success' and finished_at is not null
+             and ($1::text is null or exists (select 1 from run_jobs j where j.run_id = r.id and j.task_key = $1))
+           order by finished_at desc, id desc limit 1"#,
+        job,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Success { run: row.id.into(), finished_at: row.finished_at }))
 }
 
 /// The last row of the page before.
@@ -164,14 +230,16 @@ pub async fn list(
     after: Option<After>,
     limit: i64,
 ) -> Result<Vec<Run>, Error> {
+    let statuses: Option<Vec<&str>> =
+        (!filter.status.is_empty()).then(|| filter.status.iter().map(|status| status.as_str()).collect());
     let rows = sqlx::query_as!(
         Row,
         r#"select id, status as "status: Col<RunStatus>", hold,
              directive_type as "directive_type: Col<DirectiveType>", directive_name, requested_by, priority, tags,
-             cancel_requested_at is not null as "cancel_requested!", prompt_tokens, completion_tokens, created_at,
-             started_at, finished_at
+             cancel_requested_at is not null as "cancel_requested!", prompt_tokens, completion_tokens,
+             origin as "origin: Col<OriginKind>", origin_run_id, created_at, started_at, finished_at
            from runs r
-           where ($1::text is null or status = $1)
+           where ($1::text[] is null or status = any($1))
              and ($2::text is null or exists (select 1 from run_jobs j where j.run_id = r.id and j.task_key = $2))
              and ($3::text is null or directive_type = $3 or directive_name = $3)
              and ($4::text is null or tags @> array[$4])
@@ -179,8 +247,10 @@ pub async fn list(
              and ($6::timestamptz is null or created_at >= $6)
              and ($7::timestamptz is null or created_at < $7)
              and ($8::timestamptz is null or (created_at, id) < ($8, $9))
-           order by created_at desc, id desc limit $10"#,
-        filter.status.map(RunStatus::as_str),
+             and ($10::timestamptz is null or (created_at > $10 and id <> $11))
+             and ($12 or not exists (select 1 from runs c where c.origin_run_id = r.id and c.origin = 'retry'))
+           order by created_at desc, id desc limit $13"#,
+        statuses.as_deref() as _,
         filter.job,
         filter.directive,
         filter.tag,
@@ -189,6 +259,9 @@ pub async fn list(
         filter.created_before,
         after.map(|after| after.created_at),
         after.map(|after| after.id),
+        filter.since.map(|since| since.finished_at),
+        filter.since.map(|since| since.run.uuid()),
+        filter.retried == Retried::OrNot,
         limit,
     )
     .fetch_all(connection)

@@ -15,6 +15,15 @@ pub enum Error {
     /// Another call with the same idempotency key has been at work for longer than we wait.
     #[error("another request with the same idempotency key is still being worked on")]
     KeyBusy,
+    /// What is to be retried has not ended.
+    #[error("{what} {id} has not ended; cancel it, or ask again when it has")]
+    NotEnded { what: &'static str, id: String },
+    /// Everything that could be retried succeeded.
+    #[error("nothing of it failed or was cancelled; clone the run to do all of it again")]
+    NothingToRetry,
+    /// It may not run again as it did: the reasons, at least one.
+    #[error("it can't be repeated: {}", .0.join("; "))]
+    NotRepeatable(Vec<String>),
     /// The database failed.
     #[error("the launch could not be stored")]
     Database(#[from] db::Error),

@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::db::idempotency::Slot;
+
 /// How long a key is remembered.
 pub const KEY_LIFETIME_HOURS: i32 = 24;
 
@@ -48,6 +50,13 @@ pub struct Once<'a> {
     /// The route, e.g. `POST /api/v1/runs`: a key means nothing on another one.
     pub route: &'a str,
     pub key: IdempotencyKey,
+}
+
+impl Once<'_> {
+    /// Where it is stored for this principal.
+    pub(super) fn slot<'a>(&'a self, principal: &'a str) -> Slot<'a> {
+        Slot { principal, route: self.route, key: self.key.as_str() }
+    }
 }
 
 /// SHA-256 of a request in canonical form: white space, the order of keys and spelled-out defaults make no

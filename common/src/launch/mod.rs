@@ -16,6 +16,7 @@ pub(crate) mod object;
 mod params;
 mod plan;
 pub(crate) mod problem;
+mod repeat;
 mod request;
 mod store;
 
@@ -29,6 +30,7 @@ pub use error::Error;
 pub use idempotency::{Fingerprint, IdempotencyKey, InvalidKey, KEY_LIFETIME_HOURS, Once};
 pub use params::Params;
 pub use problem::{MAX_PROBLEMS, Problem};
+pub use repeat::{Repeat, repeat};
 pub use request::{GpuWish, LaunchRequest, RunJobRequest, limit};
 
 use crate::{
@@ -82,11 +84,16 @@ pub async fn launch_on(
     let mut tx = connection.begin().await.map_err(crate::db::Error::from)?;
     let launched = launch_in(&mut tx, request, actor, once).await?;
     tx.commit().await.map_err(crate::db::Error::from)?;
+    told(launched, actor);
+    Ok(launched)
+}
+
+/// Counts and logs a committed launch.
+fn told(launched: Launched, actor: &Actor) {
     if let LaunchKind::New { run_jobs } = launched.kind {
         metrics::counter!(metric::JOBS_SUBMITTED).increment(run_jobs as u64);
         tracing::info!(run.id = %launched.run, run_jobs, actor = %actor, "run launched");
     }
-    Ok(launched)
 }
 
 /// Launches in the caller's transaction, for callers that write more with it.
@@ -100,28 +107,55 @@ pub async fn launch_in(
     once: Option<&Once<'_>>,
 ) -> Result<Launched, Error> {
     check::check(request)?;
-    let Some(once) = once else { return make(connection, request, actor).await };
     let fingerprint = Fingerprint::of(request);
+    if let Some(known) = replayed(connection, once, &fingerprint, actor).await? {
+        return Ok(known);
+    }
+    let launched = make(connection, request, actor).await?;
+    remember(connection, once, &fingerprint, actor, launched.run).await?;
+    Ok(launched)
+}
+
+/// The Run that the same call made before. Otherwise the key is held until the end of the transaction: of several equal
+/// calls one works and the others find its Run.
+async fn replayed(
+    connection: &mut Conn,
+    once: Option<&Once<'_>>,
+    fingerprint: &Fingerprint,
+    actor: &Actor,
+) -> Result<Option<Launched>, Error> {
+    let Some(once) = once else { return Ok(None) };
     let principal = actor.to_string();
-    let slot = stored_keys::Slot { principal: &principal, route: once.route, key: once.key.as_str() };
-    // Held until the end of the transaction: of several equal calls one works and the others find its Run.
+    let slot = once.slot(&principal);
     stored_keys::lock(connection, slot).await.map_err(Error::from_key_lock)?;
     match stored_keys::find(connection, slot, KEY_LIFETIME_HOURS).await? {
         Some(known) if known.fingerprint == fingerprint.as_bytes() => {
-            Ok(Launched { run: known.run, kind: LaunchKind::Replayed })
+            Ok(Some(Launched { run: known.run, kind: LaunchKind::Replayed }))
         }
         Some(_) => Err(Error::KeyReused),
-        None => {
-            let launched = make(connection, request, actor).await?;
-            stored_keys::store(connection, slot, fingerprint.as_bytes(), launched.run).await?;
-            Ok(launched)
-        }
+        None => Ok(None),
     }
+}
+
+/// Stores what the key made. To be called after [`replayed`].
+async fn remember(
+    connection: &mut Conn,
+    once: Option<&Once<'_>>,
+    fingerprint: &Fingerprint,
+    actor: &Actor,
+    run: RunId,
+) -> Result<(), Error> {
+    let Some(once) = once else { return Ok(()) };
+    let principal = actor.to_string();
+    Ok(stored_keys::store(connection, once.slot(&principal), fingerprint.as_bytes(), run).await?)
 }
 
 async fn make(connection: &mut Conn, request: &LaunchRequest, actor: &Actor) -> Result<Launched, Error> {
     let library = plan::Library::read(connection, request).await?;
     let plan = plan::plan(request, &library)?;
-    let run = store::store(connection, request, &plan, actor).await?;
+    let params = request.params.clone().unwrap_or_default();
+    let header =
+        store::Header { params: &params, priority: request.priority, tags: &request.tags, origin: None };
+    let run = store::store(connection, &header, &plan, actor).await?;
     Ok(Launched { run, kind: LaunchKind::New { run_jobs: plan.run_jobs.len() } })
 }

@@ -10,28 +10,35 @@ use serde_json::{Value, json};
 
 use super::{
     Error,
+    params::Params,
     plan::{Frozen, Plan},
-    request::LaunchRequest,
 };
 use crate::{
     db::{
         self, Conn,
         audit::{self, Entry},
         run_jobs::{self, NewFrozen, NewRunJob},
-        runs::{self, NewRun},
+        runs::{self, NewRun, Origin},
     },
     ids::fresh,
     queue::{self, PlaceTask, RunTask},
 };
 
+/// What a Run is beside its plan.
+pub(super) struct Header<'a> {
+    pub params: &'a Params,
+    pub priority: i32,
+    pub tags: &'a [String],
+    pub origin: Option<Origin>,
+}
+
 pub(super) async fn store(
     connection: &mut Conn,
-    request: &LaunchRequest,
+    header: &Header<'_>,
     plan: &Plan,
     actor: &Actor,
 ) -> Result<RunId, Error> {
     let run = fresh::<RunId>();
-    let params = request.params.clone().unwrap_or_default();
     let submitter = submitter(actor);
     let created_at = runs::insert(
         connection,
@@ -39,15 +46,16 @@ pub(super) async fn store(
             id: run,
             directive: &plan.directive,
             requested_by: submitter,
-            priority: request.priority,
-            tags: &request.tags,
-            params: params.as_map(),
+            priority: header.priority,
+            tags: header.tags,
+            params: header.params.as_map(),
+            origin: header.origin,
         },
     )
     .await?;
     let ids: Vec<RunJobId> = plan.run_jobs.iter().map(|_| fresh()).collect();
     insert_run_jobs(connection, run, plan, &ids, submitter, created_at).await?;
-    audit::write_all(connection, &entries(run, plan, &ids, actor)).await?;
+    audit::write_all(connection, &entries(run, header.origin, plan, &ids, actor)).await?;
     queue::push(connection, &[RunTask::Admit(run)]).await.map_err(db::Error::from)?;
     queue::push(connection, &PlaceTask::for_all(&ids)).await.map_err(db::Error::from)?;
     Ok(run)
@@ -100,13 +108,14 @@ async fn insert_run_jobs(
     run_jobs::insert_all(connection, run, submitter, &frozen, &rows).await
 }
 
-fn entries(run: RunId, plan: &Plan, ids: &[RunJobId], actor: &Actor) -> Vec<Entry> {
+fn entries(run: RunId, origin: Option<Origin>, plan: &Plan, ids: &[RunJobId], actor: &Actor) -> Vec<Entry> {
     let directive = &plan.directive;
     let summary = json!({
         "directive": directive.name,
         "directive_type": directive.kind,
         "directive_version": directive.version,
         "run_jobs": plan.run_jobs.len(),
+        "origin": origin.map(|origin| json!({ "kind": origin.kind, "run": origin.run })),
     });
     let asked: Vec<Value> = plan.frozen.iter().map(asked).collect();
     let whole = Entry::new(Operation::Submit, actor).run(run).config(summary);

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use cyberbrain_common::db::admission::Hold;
+use cyberbrain_common::{
+    approve::{Decided, DecisionRequest, decide},
+    db::admission::{Approval, Hold},
+};
 use cyberbrain_core::{
+    audit::Actor,
     ids::RunId,
     lifecycle::{Outcome, RunJobStatus, RunStatus},
 };
@@ -44,14 +48,13 @@ async fn a_run_that_needs_approval_waits_for_it() {
     let hold: String = world.scalar("select hold from runs where id = $1", approved.uuid()).await;
     assert_eq!(hold, "awaiting_approval");
 
-    for (run, decision) in [(approved, "approved"), (denied, "denied")] {
-        sqlx::query("insert into run_approvals (run_id, decision, decided_by) values ($1, $2, 'test')")
-            .bind(run.uuid())
-            .bind(decision)
-            .execute(&world.pool)
-            .await
-            .unwrap();
+    let boss = Actor::Key("boss".to_owned());
+    let mut connection = world.pool.acquire().await.unwrap();
+    for (run, decision) in [(approved, Approval::Approved), (denied, Approval::Denied)] {
+        let decided = decide(&mut connection, run, decision, &DecisionRequest::default(), &boss).await;
+        assert_eq!(decided.unwrap(), Decided::Now);
     }
+    drop(connection);
     assert_eq!(scan(&world).run_once().await.unwrap(), 1);
     assert!(world.run_jobs(denied).await.iter().all(|job| job.status == RunJobStatus::Cancelled));
     CloseScan::new(world.pool.clone()).run_once().await.unwrap();

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cyberbrain_common::{
+    approve::{Decided, DecisionRequest, REASON_CHARACTERS, decide},
     cancel::{RunCancel, cancel_run},
-    db::runs as stored,
-    launch::{self, IdempotencyKey, LaunchRequest, Once},
+    db::{admission::Approval, runs as stored},
+    launch::{self, IdempotencyKey, LaunchRequest, Once, describe::optional_line},
 };
 use cyberbrain_core::{
     ids::{RunId, RunJobId},
@@ -25,14 +26,13 @@ use super::{
     Call, Reply, page, parse, wrong,
 };
 use crate::{
-    extract::Cursor,
     handlers::{
         run_jobs,
-        runs::{self, MOST_PER_PAGE, PER_PAGE, next_cursor},
+        runs::{self, Begin, MOST_PER_PAGE, PER_PAGE},
     },
     openapi::{Schemas, of},
     problem::{Kind, Problem},
-    views::{ReportView, RunPage, RunView},
+    views::{ReportView, RunView},
 };
 
 /// What an idempotency key belongs to, together with the caller.
@@ -81,6 +81,9 @@ pub(crate) struct ListRuns {
     /// Exclusive.
     #[serde(default)]
     created_before: Option<DateTime<Utc>>,
+    /// Only runs created after the last successful run finished; with job, the last one that holds that job.
+    #[serde(default)]
+    since_last_success: bool,
     /// Runs of a page at most; 50 without it.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 500)]
@@ -186,22 +189,35 @@ pub(crate) fn said(run: &RunView) -> String {
 
 pub(crate) async fn list(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {
     let wanted: ListRuns = parse(arguments)?;
-    let (limit, cursor) = page::<Cursor>(wanted.limit, (MOST_PER_PAGE, PER_PAGE), wanted.cursor.as_deref())?;
-    let filter = stored::Filter {
-        status: wanted.status,
+    let (bounds, cursor) = ((MOST_PER_PAGE, PER_PAGE), wanted.cursor.as_deref());
+    let (limit, begin) = if wanted.since_last_success {
+        let (limit, cursor) = page(wanted.limit, bounds, cursor)?;
+        (limit, Begin::LastSuccess(cursor))
+    } else {
+        let (limit, cursor) = page(wanted.limit, bounds, cursor)?;
+        (limit, Begin::First(cursor))
+    };
+    let mut filter = stored::Filter {
+        status: wanted.status.into_iter().collect(),
         job: wanted.job,
         directive: wanted.directive,
         tag: wanted.tag,
         requested_by: wanted.requested_by,
         created_after: wanted.created_after,
         created_before: wanted.created_before,
+        ..stored::Filter::default()
     };
-    let mut connection = call.app.connection().await?;
-    let mut rows = stored::list(&mut connection, &filter, cursor.map(|cursor| cursor.0), limit + 1).await?;
-    let next_cursor = next_cursor(&mut rows, limit, |run| Cursor::new(run.created_at, run.id));
-    let more = if next_cursor.is_some() { "; next_cursor leads to more" } else { "" };
-    let said = format!("{} runs, newest first{more}.", rows.len());
-    Reply::new(&RunPage { runs: rows.into_iter().map(Into::into).collect(), next_cursor }, said)
+    let page = runs::page(&mut *call.app.connection().await?, &mut filter, begin, limit).await?;
+    let more = if page.next_cursor.is_some() { "; next_cursor leads to more" } else { "" };
+    let since = match (begin, filter.since) {
+        (Begin::First(_), _) => String::new(),
+        (Begin::LastSuccess(_), Some(since)) => {
+            format!(" since run {} succeeded at {}", since.run, since.finished_at)
+        }
+        (Begin::LastSuccess(_), None) => "; no run has succeeded yet".to_owned(),
+    };
+    let said = format!("{} runs{since}, newest first{more}.", page.runs.len());
+    Reply::new(&page, said)
 }
 
 pub(crate) async fn get(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {
@@ -240,6 +256,37 @@ pub(crate) async fn cancel(call: &Call<'_>, arguments: JsonObject) -> Result<Rep
         RunCancel::Noted => format!("Run {id} is being cancelled; get_run tells when it has ended."),
         RunCancel::AlreadyEnded(status) => {
             format!("Run {id} had ended before: {status}. Nothing was changed.")
+        }
+    };
+    Reply::new(&run, said)
+}
+
+/// What is decided about which run.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApproveRun {
+    /// Id of the run, as launch_run and list_runs give it.
+    id: RunId,
+    decision: Approval,
+    /// One line for the audit trail.
+    #[serde(default)]
+    #[schema(schema_with = optional_line::<REASON_CHARACTERS>)]
+    reason: Option<String>,
+}
+
+pub(crate) async fn approve(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {
+    let ApproveRun { id, decision, reason } = parse(arguments)?;
+    let mut connection = call.app.connection().await?;
+    let request = DecisionRequest { reason };
+    let decided = decide(&mut connection, id, decision, &request, &call.caller.actor()).await?;
+    let run = runs::read(&mut connection, id).await?;
+    let said = match (decision, decided) {
+        (Approval::Approved, Decided::Now) => {
+            format!("Run {id} is approved and will be admitted; get_run tells when it runs.")
+        }
+        (Approval::Denied, Decided::Now) => format!("Run {id} is denied and will be cancelled."),
+        (Approval::Approved | Approval::Denied, Decided::Before) => {
+            format!("Run {id} was {decision} before. Nothing was changed.")
         }
     };
     Reply::new(&run, said)

@@ -106,6 +106,9 @@ const CASES: &[(&str, &str)] = &[
     ("runs_priority_range", "update runs set priority = 101"),
     ("runs_prompt_tokens_not_negative", "update runs set prompt_tokens = -1"),
     ("runs_completion_tokens_not_negative", "update runs set completion_tokens = -1"),
+    ("runs_origin_known", "update runs set origin = 'odd'"),
+    ("runs_origin_whole", "update runs set origin = null"),
+    ("runs_origin_whole", "update runs set origin_run_id = null"),
     ("runs_ended_has_finish", "update runs set status = 'success'"),
     ("runs_ended_has_finish", "update runs set finished_at = now()"),
     ("run_jobs_name_size", "update run_jobs set name = ''"),
@@ -203,6 +206,8 @@ const CASES: &[(&str, &str)] = &[
     ("idempotency_keys_size", "update idempotency_keys set key = ''"),
     ("idempotency_keys_size", "update idempotency_keys set key = repeat('x', 256)"),
     ("run_approvals_decision_known", "update run_approvals set decision = 'maybe'"),
+    ("run_approvals_decided_by_size", "update run_approvals set decided_by = ''"),
+    ("run_approvals_reason_size", "update run_approvals set reason = repeat('x', 501)"),
     ("queue_pauses_queue_known", "update queue_pauses set queue = 'odd'"),
     // the ledgers, by way of what books them
     (

@@ -15,6 +15,8 @@ insert into leaders (role, holder, term) values ('scheduler', '00000000-0000-000
 insert into runs (id, directive_id, directive_type, directive_name, directive_version, directive_snapshot, requested_by)
     select '00000000-0000-0000-0000-000000000003', id, 'D1', name, 1, '{}', 'test' from directives
     where directive_type = 'D1';
+update runs set origin = 'clone', origin_run_id = id;
+
 insert into run_jobs (id, run_id, ordinal, job_id, task_key, name, spec, submitter, shape, deadline_at, host_id)
     select '00000000-0000-0000-0000-000000000004', '00000000-0000-0000-0000-000000000003', 0, id, task_key, 'first',
         '{}', 'test', 's', now(), '00000000-0000-0000-0000-000000000001' from jobs where task_key = 'log_triage';

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::GpuUuid, text_enum};
+use crate::{ids::GpuUuid, outcome::OutputSchema, text_enum};
 
 text_enum! {
     /// The kind of a directive.
@@ -258,6 +258,9 @@ pub struct JobSpec {
     pub on_host_lost: OnHostLost,
     /// Name of the only host that may run it, if it is pinned to one.
     pub host: Option<String>,
+    /// What its result may hold, if it says so; for jobs that are not built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputSchema>,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use cyberbrain_common::db::library::{Directive, JobTemplate};
 use cyberbrain_core::{
     ids::{DirectiveId, JobId},
+    outcome::OutputSchema,
     spec::{
         DirectiveType, GpuRequest, JobScope, JobSpec, Network, OnHostLost, Resources, RetryPolicy, Timeouts,
     },
@@ -112,6 +113,8 @@ pub(crate) struct JobSpecView {
     network: Network,
     on_host_lost: OnHostLost,
     host: Option<String>,
+    /// What its result may hold; null means any named values.
+    output: Option<OutputSchema>,
 }
 
 impl JobView {
@@ -153,6 +156,7 @@ impl From<JobSpec> for JobSpecView {
             network: spec.network,
             on_host_lost: spec.on_host_lost,
             host: spec.host,
+            output: spec.output,
         }
     }
 }

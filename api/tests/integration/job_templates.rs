@@ -10,6 +10,7 @@ fn embed() -> Value {
         "spec": {
             "image": "registry.local:5000/embed:1.4", "command": ["run", "--all"], "env": { "TOKEN": "hush", "LEVEL": "2" },
             "resources": { "memory_mib": 2048 }, "gpu": { "policy": "require", "min_vram_mib": 8000 },
+            "output": { "vectors": { "kind": "integer", "least": 0 }, "verdict": { "kind": "name", "one_of": ["good", "bad"] } },
             "timeouts": { "run_seconds": 60 }, "retry": { "max_attempts": 3 }, "network": "none",
         },
     })
@@ -60,6 +61,7 @@ async fn a_job_is_stored_before_its_image_is_allowed_and_launched_after() {
         (&json!(2048), &json!(500), &json!(86_400)),
         "what is not said is the default"
     );
+    assert_eq!(spec["output"], embed()["spec"]["output"]);
     assert_eq!((&spec["gpu"]["policy"], &spec["gpu"]["count"]), (&json!("require"), &json!(1)));
     for name in ["embed_docs", "embed"] {
         let shown = api.get(&format!("/api/v1/jobs/{name}")).await;
@@ -72,6 +74,9 @@ async fn a_job_is_stored_before_its_image_is_allowed_and_launched_after() {
     assert!(refused.text().contains("allowlist"), "{}", refused.text());
     allow_image(&api).await;
     api.launch(&launch).await;
+    let declared =
+        "select count(*) from run_jobs where spec #>> '{output,verdict,one_of}' = '[\"good\", \"bad\"]'";
+    assert_eq!(api.count(declared).await, 1, "launchers hold the result against it");
     let frozen =
         "select count(*) from run_jobs where task_key = 'embed_docs' and spec #>> '{env,TOKEN}' = 'hush'
         and spec ->> 'command' = '[\"run\", \"--all\"]' and spec #>> '{gpu,min_vram_mib}' = '8000'";
@@ -233,9 +238,10 @@ async fn built_in_jobs_keep_their_worker() {
     let Some(api) = Api::start().await else { return };
     let refused = delete(&api, "task1", "\"1\"").await;
     assert_eq!((refused.status, refused.problem().as_str()), (409, "conflict"));
-    let wrong = json!({ "spec": { "image": "a:1", "command": [], "timeouts": { "run_seconds": 9 } } });
+    let wrong =
+        json!({ "spec": { "image": "a:1", "command": [], "output": {}, "timeouts": { "run_seconds": 9 } } });
     let answer = edit(&api, "task1", "\"1\"", wrong).await;
-    assert_eq!(answer.places(), ["body /spec/image", "body /spec/command"]);
+    assert_eq!(answer.places(), ["body /spec/image", "body /spec/command", "body /spec/output"]);
     let answer = edit(&api, "task1", "\"1\"", json!({ "spec": { "timeouts": { "run_seconds": 9 } } })).await;
     assert_eq!((answer.status, &answer.json()["spec"]["timeouts"]["run_seconds"]), (200, &json!(9)));
 }
@@ -273,6 +279,26 @@ async fn a_wrong_job_says_where_and_stores_nothing() {
         (
             json!({ "spec": { "image": "a:1", "retry": { "max_attempts": 0 } } }),
             &["body /spec/retry/max_attempts"],
+        ),
+        (
+            json!({ "spec": { "image": "a:1", "output": { "A": { "kind": "bool" } } } }),
+            &["body /spec/output"],
+        ),
+        (
+            json!({ "spec": { "image": "a:1", "output": { "a": { "kind": "integer", "least": 2, "most": 1 } } } }),
+            &["body /spec/output/a/least"],
+        ),
+        (
+            json!({ "spec": { "image": "a:1", "output": { "a": { "kind": "name", "one_of": ["ok", "some prose"] } } } }),
+            &["body /spec/output/a/one_of/1"],
+        ),
+        (
+            json!({ "spec": { "image": "a:1", "output": { "a": { "kind": "name", "one_of": [] } } } }),
+            &["body /spec/output/a/one_of"],
+        ),
+        (
+            json!({ "spec": { "image": "a:1", "output": { "a": { "kind": "text" } } } }),
+            &["body /spec/output/a/kind"],
         ),
         (json!({ "scope": "per_host", "spec": { "image": "a:1", "host": "box" } }), &["body /spec/host"]),
         (json!({ "spec": { "image": "a:1", "network": "host" } }), &["body /spec/network"]),

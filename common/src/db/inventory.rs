@@ -111,7 +111,9 @@ pub async fn latest(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Seen>, Error> {
-    // Walks from id to id by the index: there are thousands of snapshots of each container.
+    // Walks from id to id by the index: there are thousands of snapshots of each container. The newest look at a host is
+    // asked for as the first row from the host on, which only the index on host and time can answer: a host that has
+    // been silent for days must not make us read what all the others saw since.
     let rows = sqlx::query_as!(
         Row,
         r#"with recursive walk as (
@@ -122,7 +124,9 @@ pub async fn latest(
                      order by i.container_id limit 1)
              from walk w where w.container_id is not null)
            select n.id as "id!", h.name as "host!", n.taken_at as "taken_at!", n.run_id, n.snapshot as "snapshot!",
-             n.taken_at = (select max(l.taken_at) from container_inventory l where l.host_id = n.host_id) as "current!",
+             n.taken_at = (
+               select l.taken_at from container_inventory l where l.host_id >= n.host_id
+               order by l.host_id, l.taken_at desc limit 1) as "current!",
              c.covered as "allowlisted!"
            from walk w
            cross join lateral (
@@ -160,7 +164,9 @@ pub async fn history(
     let rows = sqlx::query_as!(
         Row,
         r#"select n.id, h.name as host, n.taken_at, n.run_id, n.snapshot,
-             n.taken_at = (select max(l.taken_at) from container_inventory l where l.host_id = n.host_id) as "current!",
+             n.taken_at = (
+               select l.taken_at from container_inventory l where l.host_id >= n.host_id
+               order by l.host_id, l.taken_at desc limit 1) as "current!",
              exists (select 1 from container_allowlist a
                where a.enabled and a.host in ('*', h.name)
                  and (a.container_id in (n.container_id, n.container_name)

@@ -113,6 +113,7 @@ impl JobSeed {
             network: Network::None,
             on_host_lost: OnHostLost::Replace,
             host: None,
+            output: None,
         }
     }
 }

@@ -190,6 +190,7 @@ fn job(key: &str, alias: &str) -> JobTemplate {
         network: Network::None,
         on_host_lost: OnHostLost::Replace,
         host: None,
+        output: None,
     };
     JobTemplate {
         id: Uuid::now_v7().into(),

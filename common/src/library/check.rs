@@ -25,6 +25,9 @@ pub mod limit {
     pub const VARIABLE_NAME_BYTES: usize = 64;
     pub const CONTAINER_NAME_CHARACTERS: usize = 255;
     pub const HOST_CHARACTERS: usize = 63;
+    /// Name of a value in a result, and a name as a value.
+    pub const VALUE_NAME_BYTES: usize = 64;
+    pub const VALUE_NAMES: usize = 100;
     pub const CPU_MILLIS: RangeInclusive<u32> = 1..=1_024_000;
     pub const MEMORY_MIB: RangeInclusive<u32> = 16..=16_777_216;
     pub const SHM_MIB: RangeInclusive<u32> = 1..=1_048_576;

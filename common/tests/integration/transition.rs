@@ -35,6 +35,7 @@ fn spec() -> JobSpec {
         network: Network::None,
         on_host_lost: OnHostLost::Replace,
         host: None,
+        output: None,
     }
 }
 

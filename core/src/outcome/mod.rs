@@ -17,6 +17,7 @@ mod gpu_report;
 mod log_triage;
 mod problem;
 mod progress;
+mod schema;
 mod service_map;
 mod text;
 mod validate;
@@ -34,6 +35,7 @@ pub use log_triage::{
 };
 pub use problem::Problem;
 pub use progress::{MAX_PROGRESS_LINE_BYTES, Progress, ProgressUnit, StdoutMessage, StdoutRecord};
+pub use schema::{OutputSchema, ValueRule};
 pub use service_map::{EdgeKind, MAX_EDGES, MAX_SERVICES, ServiceEdge, ServiceMap, ServiceSummary};
 pub use text::{MAX_STAGE_CHARACTERS, MAX_TEXT_CHARACTERS, clean_text, stage_text};
 pub use validate::validate;

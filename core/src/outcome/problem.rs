@@ -18,6 +18,10 @@ pub enum Problem {
     NotFinite { field: &'static str, at: Option<usize> },
     /// An edge points at a service that is not listed.
     NoSuchService { at: usize, service: u32 },
+    /// The job's output schema has no value of this name.
+    Undeclared { at: usize },
+    /// A value is not what the job's output schema says.
+    NotAsDeclared { at: usize },
 }
 
 impl fmt::Display for Problem {
@@ -38,6 +42,12 @@ impl fmt::Display for Problem {
                 write!(f, "{field} has {length} entries; {limit} are allowed")
             }
             Self::NotFinite { field, at } => write!(f, "{} is not a finite number", place(field, at)),
+            Self::Undeclared { at } => {
+                write!(f, "values (entry {at}) is not in the output schema of the job")
+            }
+            Self::NotAsDeclared { at } => {
+                write!(f, "values (entry {at}) is not what the output schema of the job says")
+            }
             Self::NoSuchService { at, service } => {
                 write!(f, "edges (entry {at}) points at service {service}, which is not listed")
             }

@@ -13,7 +13,7 @@ use std::{
 
 use cyberbrain_common::db::artifacts::{ArtifactFile, ArtifactType};
 use cyberbrain_core::outcome::{
-    self, JobResult, MAX_REPORT_BYTES, MAX_RESULT_BYTES, REPORT_FILE, RESULT_FILE, validate,
+    self, JobResult, MAX_REPORT_BYTES, MAX_RESULT_BYTES, OutputSchema, REPORT_FILE, RESULT_FILE, validate,
 };
 use sha2::{Digest, Sha256};
 
@@ -109,6 +109,26 @@ fn fits(result: JobResult, task_key: &str) -> Result<JobResult, ResultProblem> {
         (JobResult::LogTriage(_) | JobResult::GpuReport(_) | JobResult::ServiceMap(_), _) => false,
     };
     if fits { Ok(result) } else { Err(ResultProblem::WrongKind) }
+}
+
+/// What the job itself says of its result, if it does.
+pub(super) fn as_declared(
+    result: JobResult,
+    declared: Option<&OutputSchema>,
+) -> Result<JobResult, ResultProblem> {
+    match (&result, declared) {
+        (JobResult::Custom(custom), Some(schema)) => {
+            schema.check(custom).map_err(ResultProblem::Refused)?;
+        }
+        (
+            JobResult::Custom(_)
+            | JobResult::LogTriage(_)
+            | JobResult::GpuReport(_)
+            | JobResult::ServiceMap(_),
+            _,
+        ) => {}
+    }
+    Ok(result)
 }
 
 struct Walk<'a> {

@@ -122,3 +122,16 @@ fn a_report_that_is_too_large_is_cut_at_a_character() {
     let kept = fs::read(dir.output().join("report.md")).unwrap();
     assert_eq!(collected.files[0].sha256[..], Sha256::digest(&kept)[..]);
 }
+
+#[test]
+fn a_result_that_is_not_what_its_job_declared_is_refused() {
+    let schema = |text: &str| serde_json::from_str::<OutputSchema>(text).unwrap();
+    let result = || serde_json::from_str::<JobResult>(CUSTOM).unwrap();
+    let fits = schema(r#"{"answer":{"kind":"integer","most":42},"more":{"kind":"bool"}}"#);
+    assert_eq!(as_declared(result(), Some(&fits)), Ok(result()));
+    assert_eq!(as_declared(result(), None), Ok(result()));
+    for other in [r#"{"answer":{"kind":"integer","most":41}}"#, r#"{"other":{"kind":"bool"}}"#] {
+        let refused = as_declared(result(), Some(&schema(other)));
+        assert!(matches!(refused, Err(ResultProblem::Refused(_))), "{other}: {refused:?}");
+    }
+}

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Drive, Ended, Leftover,
     classify::{self, Judgement},
-    collect::{Caps, Collected, ResultProblem, collect},
+    collect::{Caps, Collected, ResultProblem, as_declared, collect},
 };
 use crate::{
     agent::ENGINE_PAUSE,
@@ -131,7 +131,11 @@ impl Drive {
         let limits = &self.agent.limits;
         let caps = Caps { files: limits.artifact_files, bytes: limits.artifact_bytes };
         match tokio::task::spawn_blocking(move || collect(&dir, &task_key, caps)).await {
-            Ok(Ok(collected)) => Some(collected),
+            Ok(Ok(mut collected)) => {
+                let declared = self.job.spec.output.as_ref();
+                collected.result = collected.result.and_then(|result| as_declared(result, declared));
+                Some(collected)
+            }
             Ok(Err(error)) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

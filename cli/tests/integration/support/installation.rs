@@ -115,6 +115,7 @@ impl Installation {
             network: Network::None,
             on_host_lost: OnHostLost::Replace,
             host: None,
+            output: None,
         };
         change(&mut spec);
         sqlx::query("insert into jobs (id, task_key, name, spec) values ($1, $2, $2, $3)")

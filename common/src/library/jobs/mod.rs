@@ -185,6 +185,9 @@ fn check_builtin(was: &JobSpec, is: &JobSpec, at: &Pointer<'_>, problems: &mut P
     if is.command != was.command {
         problems.add(&at.key("command"), told);
     }
+    if is.output.is_some() {
+        problems.add(&at.key("output"), "a built-in job has a result of its own kind; leave it out");
+    }
 }
 
 fn content(job: &JobTemplate) -> JobContent<'_> {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cyberbrain_core::spec::{DirectiveType, JobScope, Network, OnHostLost};
+use cyberbrain_core::{
+    outcome::OutputSchema,
+    spec::{DirectiveType, JobScope, Network, OnHostLost},
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -112,6 +115,11 @@ pub struct JobSettings {
     #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = optional_line::<{ limit::HOST_CHARACTERS }>)]
     pub host: Option<Option<String>>,
+    /// What the job's result may hold: named values. Takes the place of the whole schema; null means anything. A result that
+    /// does not keep to it is a failure. Not for built-in jobs.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<OutputSchema>)]
+    pub output: Option<Option<OutputSchema>>,
 }
 
 /// CPU and memory that a worker may use.
@@ -177,6 +185,6 @@ pub struct RetrySettings {
 object_only!(NewJob, JobChange, JobSettings, ResourceSettings, TimeoutSettings, RetrySettings);
 
 /// Tells null from nothing.
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(from).map(Some)
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(from).map(Some)
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cyberbrain_core::spec::{
-    GpuRequest, ImageRef, JobScope, JobSpec, Network, OnHostLost, Resources, RetryPolicy, Timeouts,
+use cyberbrain_core::{
+    outcome::{MAX_CUSTOM_VALUES, OutputSchema, ValueRule},
+    spec::{GpuRequest, ImageRef, JobScope, JobSpec, Network, OnHostLost, Resources, RetryPolicy, Timeouts},
 };
 
 use super::request::{JobSettings, ResourceSettings, RetrySettings, TimeoutSettings};
@@ -32,6 +33,7 @@ pub(super) fn blank(task_key: &str) -> JobSpec {
         network: Network::Bridge,
         on_host_lost: OnHostLost::Replace,
         host: None,
+        output: None,
     }
 }
 
@@ -75,6 +77,12 @@ pub(super) fn apply(
         }
         spec.host.clone_from(host);
     }
+    if let Some(output) = &settings.output {
+        if let Some(schema) = output {
+            check_output(schema, &at.key("output"), problems);
+        }
+        spec.output.clone_from(output);
+    }
     spec.network = settings.network.unwrap_or(spec.network);
     spec.on_host_lost = settings.on_host_lost.unwrap_or(spec.on_host_lost);
     spec
@@ -87,6 +95,49 @@ pub(super) fn check_scope(scope: JobScope, spec: &JobSpec, at: &Pointer<'_>, pro
             problems.add(&at.key("host"), "a job with the scope per_host runs on every host; leave it out");
         }
         JobScope::PerHost | JobScope::One => {}
+    }
+}
+
+/// A schema that no result can break the limits of.
+fn check_output(schema: &OutputSchema, at: &Pointer<'_>, problems: &mut Problems) {
+    if schema.0.len() > MAX_CUSTOM_VALUES {
+        problems.add(at, format!("there are {} values; {MAX_CUSTOM_VALUES} at most", schema.0.len()));
+        return;
+    }
+    for (name, rule) in &schema.0 {
+        let fits = name.len() <= limit::VALUE_NAME_BYTES
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if !fits {
+            problems.add(
+                at,
+                format!("{name:?} is no name of a value: a to z, 0 to 9 and _, 64 at most, a letter first"),
+            );
+            continue;
+        }
+        let at = at.key(name);
+        match rule {
+            ValueRule::Integer { least: Some(least), most: Some(most) } if least > most => {
+                problems.add(&at.key("least"), "it is more than most");
+            }
+            ValueRule::Name { one_of } => check_one_of(one_of, &at.key("one_of"), problems),
+            ValueRule::Bool {} | ValueRule::Integer { .. } | ValueRule::Number {} => {}
+        }
+    }
+}
+
+/// Names as a result may hold them.
+fn check_one_of(names: &[String], at: &Pointer<'_>, problems: &mut Problems) {
+    if !(1..=limit::VALUE_NAMES).contains(&names.len()) {
+        problems.add(at, format!("there are 1 to {} names", limit::VALUE_NAMES));
+        return;
+    }
+    for (index, name) in names.iter().enumerate() {
+        let fits = (1..=limit::VALUE_NAME_BYTES).contains(&name.len())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:/".contains(c));
+        if !fits {
+            problems.add(&at.index(index), "it is no name: 1 to 64 letters, digits and _ - . : /");
+        }
     }
 }
 

@@ -463,6 +463,7 @@ pub fn spec() -> JobSpec {
         network: Network::None,
         on_host_lost: OnHostLost::Replace,
         host: None,
+        output: None,
     }
 }
 

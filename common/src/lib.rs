@@ -23,3 +23,4 @@ pub mod stall;
 pub mod telemetry;
 pub mod wake;
 pub mod worker_log;
+pub mod worker_token;

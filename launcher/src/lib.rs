@@ -1,6 +1,7 @@
 //! The host agent: what runs workers on one machine, and the guard that stops them when it must.
 
 pub mod files;
+pub mod gateway;
 pub mod gpu;
 pub mod guard;
 pub mod image;

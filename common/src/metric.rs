@@ -49,6 +49,13 @@ pub const GPU_UTILIZATION: &str = "cyberbrain_gpu_utilization_ratio";
 pub const GPU_TEMPERATURE: &str = "cyberbrain_gpu_temperature_celsius";
 pub const GPU_POWER: &str = "cyberbrain_gpu_power_watts";
 pub const GPU_XID_ERRORS: &str = "cyberbrain_gpu_xid_errors_total";
+pub const LLM_CALLS: &str = "cyberbrain_llm_calls_total";
+pub const LLM_CALLS_OPEN: &str = "cyberbrain_llm_calls_open";
+pub const LLM_TOKENS: &str = "cyberbrain_llm_tokens_total";
+pub const LLM_CALL_DURATION: &str = "cyberbrain_llm_call_duration_seconds";
+pub const LLM_FAILURES: &str = "cyberbrain_llm_endpoint_failures_total";
+pub const LLM_REFUSALS: &str = "cyberbrain_llm_refusals_total";
+pub const LLM_ROWS_LOST: &str = "cyberbrain_llm_rows_lost_total";
 pub const BUILD_INFO: &str = "cyberbrain_build_info";
 
 /// Buckets for waits, in seconds.
@@ -124,5 +131,16 @@ pub fn describe() {
     describe_gauge!(GPU_TEMPERATURE, "Temperature of the GPU");
     describe_gauge!(GPU_POWER, "Power drawn by the GPU");
     describe_counter!(GPU_XID_ERRORS, "Critical errors that the driver reported, by XID");
+    describe_counter!(LLM_CALLS, "Calls to language models, by endpoint, model and outcome");
+    describe_gauge!(LLM_CALLS_OPEN, "Calls to language models that have not ended");
+    describe_counter!(LLM_TOKENS, "Tokens of calls, by endpoint, model, kind and who counted them");
+    describe_histogram!(
+        LLM_CALL_DURATION,
+        Unit::Seconds,
+        "Calls to language models from admission to the end of the answer, by endpoint and model"
+    );
+    describe_counter!(LLM_FAILURES, "Endpoints that failed a call before an answer, by endpoint and failure");
+    describe_counter!(LLM_REFUSALS, "Calls that the gateway refused itself, by reason");
+    describe_counter!(LLM_ROWS_LOST, "Calls that are not on record");
     describe_gauge!(BUILD_INFO, "Always 1; version and role are the labels");
 }

@@ -23,7 +23,7 @@ pub struct Refused;
 #[must_use]
 pub fn sign(secret: &[u8], attempt: AttemptId) -> String {
     let mac = mac(secret, attempt).finalize().into_bytes();
-    format!("{PREFIX}{}.{}", attempt.uuid().simple(), URL_SAFE_NO_PAD.encode(mac))
+    format!("{PREFIX}{}_{}", attempt.uuid().simple(), URL_SAFE_NO_PAD.encode(mac))
 }
 
 /// Whose token it is.
@@ -31,7 +31,7 @@ pub fn sign(secret: &[u8], attempt: AttemptId) -> String {
 /// # Errors
 /// [`Refused`].
 pub fn check(secret: &[u8], token: &str) -> Result<AttemptId, Refused> {
-    let (id, given) = token.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')).ok_or(Refused)?;
+    let (id, given) = token.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(Refused)?;
     // One spelling: what `sign` writes.
     let id = Uuid::try_parse(id).ok().filter(|parsed| parsed.simple().to_string() == id).ok_or(Refused)?;
     let given = URL_SAFE_NO_PAD.decode(given).map_err(|_| Refused)?;
@@ -69,15 +69,15 @@ mod tests {
     fn nothing_of_a_token_can_be_exchanged() {
         let (attempt, other): (AttemptId, AttemptId) = (fresh(), fresh());
         let token = sign(SECRET, attempt);
-        let mac = token.split_once('.').unwrap().1;
+        let mac = &token[PREFIX.len() + 33..];
         let bad = [
             String::new(),
             PREFIX.to_owned(),
-            format!("{PREFIX}{}.{mac}", other.uuid().simple()),
-            format!("{PREFIX}{}.{mac}", attempt.uuid()),
-            format!("{PREFIX}{}.{mac}", attempt.uuid().simple().to_string().to_uppercase()),
+            format!("{PREFIX}{}_{mac}", other.uuid().simple()),
+            format!("{PREFIX}{}_{mac}", attempt.uuid()),
+            format!("{PREFIX}{}_{mac}", attempt.uuid().simple().to_string().to_uppercase()),
             format!("{PREFIX}{}", attempt.uuid().simple()),
-            format!("{PREFIX}{}.", attempt.uuid().simple()),
+            format!("{PREFIX}{}_", attempt.uuid().simple()),
             format!("{token}A"),
             format!("{token}="),
             token[..token.len() - 1].to_owned(),

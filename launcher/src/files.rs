@@ -33,14 +33,16 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncReadExt as _, AsyncSeekExt as _},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    net::TcpListener,
 };
-use tokio_util::{io::ReaderStream, sync::CancellationToken, task::TaskTracker};
+use tokio_util::{io::ReaderStream, sync::CancellationToken};
 
-use crate::beneath::{Beneath, Found};
+use crate::{
+    beneath::{Beneath, Found},
+    connections::{self, Terms},
+};
 
-/// Connections at once; more wait in the kernel's queue.
+/// Connections at once.
 const MAX_CONNECTIONS: usize = 256;
 /// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,53 +93,17 @@ impl FileServer {
 
     /// Answers until `stop`; transfers that are open then get five seconds.
     pub async fn serve(self, stop: CancellationToken) {
+        let Self { listener, shared } = self;
         let mut http = http1::Builder::new();
         // One request each: the api opens a connection per file, and nothing idle is kept.
         http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let transfers = TaskTracker::new();
-        let end = CancellationToken::new();
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.accept(&permits) => accepted,
-            };
-            let (stream, permit) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Mostly: no file descriptor is free. One is, soon.
-                    tracing::warn!(%error, "a connection to the file server could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let shared = Arc::clone(&self.shared);
+        let terms = Terms { server: "files", most: MAX_CONNECTIONS, drain: DRAIN };
+        connections::serve(listener, terms, stop, move |stream| {
+            let shared = Arc::clone(&shared);
             let service = service_fn(move |request| answer(Arc::clone(&shared), request));
-            let io = TokioIo::new(StallLimit::new(stream, STALL_LIMIT));
-            let connection = http.serve_connection(io, service);
-            let end = end.clone();
-            transfers.spawn(async move {
-                tokio::select! {
-                    ended = connection => if let Err(error) = ended {
-                        tracing::debug!(%error, "a file transfer ended early");
-                    },
-                    () = end.cancelled() => {}
-                }
-                drop(permit);
-            });
-        }
-        transfers.close();
-        if tokio::time::timeout(DRAIN, transfers.wait()).await.is_err() {
-            end.cancel();
-            transfers.wait().await;
-        }
-    }
-
-    async fn accept(&self, permits: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
-        let (stream, _) = self.listener.accept().await?;
-        let _ = stream.set_nodelay(true);
-        Ok((stream, permit))
+            http.serve_connection(TokioIo::new(StallLimit::new(stream, STALL_LIMIT)), service)
+        })
+        .await;
     }
 }
 

@@ -12,6 +12,7 @@ mod agent;
 mod args;
 mod beneath;
 mod chores;
+mod connections;
 mod contact;
 mod drive;
 mod enlist;

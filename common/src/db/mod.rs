@@ -26,6 +26,7 @@ pub mod inventory;
 pub mod launchers;
 pub mod leaders;
 pub mod library;
+pub mod llm_calls;
 pub mod migrate;
 pub mod offers;
 pub mod origins;

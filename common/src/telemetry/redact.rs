@@ -14,7 +14,7 @@ use regex::{Captures, Regex};
 /// What is taken out, in this order. A group named `keep` stays.
 const PATTERNS: [&str; 5] = [
     // Our own keys, and those of common services.
-    r"\b(?:cb_[0-9a-z]{8}_|sk-|ghp_|hf_)[0-9A-Za-z_-]{8,}",
+    r"\b(?:cb_[0-9a-z]{8}_|cbw_|sk-|ghp_|hf_)[0-9A-Za-z_-]{8,}",
     r"(?i)(?P<keep>\bbearer\s+)[^\s,;]+",
     r"(?P<keep>\b[a-z][a-z0-9+.-]*://[^\s:/@]+:)[^\s@/]+(?:@)",
     r#"(?i)(?P<keep>["']?\b(?:api[_-]?key|token|secret|password|passwd|authorization)\b["']?\s*[=:]\s*["']?)(?:[^\s"',;&]+)"#,
@@ -73,6 +73,7 @@ mod tests {
     fn takes_out_what_must_not_be_known() {
         for (given, expected) in [
             ("key cb_1a2b3c4d_ZZZZZZZZZZZZZZZZ used", "key [redacted] used"),
+            ("worker cbw_0123456789abcdef0123456789abcdef_a-B_c called", "worker [redacted] called"),
             ("Authorization: Bearer abc.def-123 sent", "Authorization: [redacted] [redacted] sent"),
             ("connect postgres://cb:hunter2@db/x", "connect postgres://cb:[redacted]@db/x"),
             (r#"{"password":"hunter2","n":1}"#, r#"{"password":"[redacted]","n":1}"#),

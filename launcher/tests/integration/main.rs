@@ -8,6 +8,7 @@ mod docker;
 mod docker_engine;
 mod fake_engine;
 mod files;
+mod gateway;
 mod gpu;
 mod guard;
 mod process_engine;

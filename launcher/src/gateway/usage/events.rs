@@ -10,6 +10,8 @@ use super::{Usage, json::JsonWatch};
 
 const MAX_HELD_BYTES: usize = 64 * 1024;
 const DATA: &[u8] = b"data:";
+/// What the last event says.
+const DONE: &[u8] = b"[DONE]";
 
 /// What becomes of the event that only says what was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,7 @@ pub(in super::super) struct EventStream {
     passed: bool,
     usage: Option<Usage>,
     characters: u64,
+    complete: bool,
 }
 
 /// Where in a line we are.
@@ -38,7 +41,8 @@ pub(in super::super) struct EventStream {
 enum Line {
     /// So many bytes of it are like [`DATA`].
     Field(usize),
-    Data,
+    /// In its data; so many bytes of that are like [`DONE`].
+    Data(usize),
     Other,
 }
 
@@ -52,6 +56,7 @@ impl EventStream {
             passed: false,
             usage: None,
             characters: 0,
+            complete: false,
         }
     }
 
@@ -85,6 +90,11 @@ impl EventStream {
         self.characters + self.event.characters()
     }
 
+    /// Whether the stream has said that it is complete. Many clients go away then.
+    pub(in super::super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     fn push_held(&mut self, piece: &[u8]) -> Bytes {
         let mut out = BytesMut::new();
         let mut begin = 0;
@@ -115,17 +125,28 @@ impl EventStream {
     fn step(&mut self, byte: u8) -> bool {
         match (self.line, byte) {
             (Line::Field(0), b'\n') => return true,
-            (_, b'\n') => self.line = Line::Field(0),
+            (Line::Data(seen), b'\n') => {
+                self.complete |= seen == DONE.len();
+                self.line = Line::Field(0);
+            }
+            (Line::Field(_) | Line::Other, b'\n') => self.line = Line::Field(0),
             // Before a line feed; alone it is not used by anyone.
             (_, b'\r') => {}
             (Line::Field(seen), _) => {
                 self.line = match DATA.get(seen) {
-                    Some(expected) if *expected == byte && seen + 1 == DATA.len() => Line::Data,
+                    Some(expected) if *expected == byte && seen + 1 == DATA.len() => Line::Data(0),
                     Some(expected) if *expected == byte => Line::Field(seen + 1),
                     Some(_) | None => Line::Other,
                 };
             }
-            (Line::Data, _) => self.event.feed(&[byte]),
+            (Line::Data(seen), _) => {
+                self.event.feed(&[byte]);
+                self.line = Line::Data(match DONE.get(seen) {
+                    Some(expected) if *expected == byte => seen + 1,
+                    Some(_) if seen == 0 && byte == b' ' => 0,
+                    Some(_) | None => DONE.len() + 1,
+                });
+            }
             (Line::Other, _) => {}
         }
         false

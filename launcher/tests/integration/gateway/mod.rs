@@ -1,0 +1,7 @@
+//! The LLM gateway in front of a stub that speaks OpenAI's API, on a real database.
+
+mod failing;
+mod forwarding;
+mod limits;
+mod stub;
+mod world;

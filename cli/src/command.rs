@@ -29,7 +29,7 @@ enum Command {
     /// Place jobs on hosts and GPUs, close runs, notice what fell silent
     Scheduler(cyberbrain_scheduler::Args),
     /// Run workers on this host
-    Launcher(cyberbrain_launcher::Args),
+    Launcher(Box<cyberbrain_launcher::Args>),
     /// Stop this host's workers when the host loses contact
     Guard(cyberbrain_launcher::guard::Args),
     /// Run one of the built-in jobs (inside a worker)
@@ -69,7 +69,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Ending> {
         Command::Up(args) => up::run(args).await,
         Command::Api(args) => role::api(args).await,
         Command::Scheduler(args) => role::scheduler(args).await,
-        Command::Launcher(args) => role::launcher(args).await,
+        Command::Launcher(args) => role::launcher(*args).await,
         Command::Guard(args) => role::guard(args).await,
         Command::Worker(_) => unreachable!("workers run without this runtime"),
         Command::Migrate(args) => {

@@ -9,11 +9,14 @@ use cyberbrain_common::{
 use cyberbrain_core::{
     audit::Actor,
     ids::{HostId, LauncherId},
+    spec::Network,
+    staging::LlmAccess,
 };
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    gateway::Access,
     layout::Layout,
     orders::Register,
     progress::ProgressSink,
@@ -48,6 +51,8 @@ pub(crate) struct Agent {
     pub pool: Pool,
     pub layout: Layout,
     pub limits: Limits,
+    /// Where its workers reach language models, if anywhere.
+    pub gateway: Option<Access>,
     pub register: Arc<Register>,
     pub progress: Arc<ProgressSink>,
     pub tasks: TaskTracker,
@@ -70,5 +75,14 @@ pub(crate) const ENGINE_PAUSE: Duration = Duration::from_secs(2);
 impl Agent {
     pub(crate) fn actor() -> Actor {
         Actor::System("launcher")
+    }
+
+    /// How a worker on this network reaches language models.
+    pub(crate) fn llm_access(&self, network: Network) -> LlmAccess {
+        match (&self.gateway, network) {
+            (None, _) => LlmAccess::NotConfigured,
+            (Some(_), Network::None) => LlmAccess::NoNetwork,
+            (Some(access), Network::Bridge) => access.told(),
+        }
     }
 }

@@ -26,6 +26,8 @@ pub struct Args {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub files: FileArgs,
+    #[command(flatten)]
+    pub llm: LlmArgs,
     /// Name of this host [default: the machine's host name; in a container, that of the engine's machine]
     #[arg(long, env = "CYBERBRAIN_HOST")]
     pub host: Option<String>,
@@ -81,7 +83,28 @@ pub struct FileArgs {
     pub files_url: Option<String>,
 }
 
-/// `http://host` with or without a port and a path: what the api can connect to.
+/// How workers reach language models.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct LlmArgs {
+    /// JSON file that names endpoints of language models for workers; without it workers have none
+    #[arg(long, env = "CYBERBRAIN_LLM_ENDPOINTS")]
+    pub llm_endpoints: Option<PathBuf>,
+    /// Address and port where workers find the LLM gateway, the same for all launchers of a host [default: that of the
+    /// engine's bridge, and a port of this installation]
+    #[arg(long, env = "CYBERBRAIN_LLM_BIND")]
+    pub llm_bind: Option<SocketAddr>,
+    /// What workers are told, e.g. http://172.17.0.1:9710/v1 [default: what --llm-bind says]
+    #[arg(long, env = "CYBERBRAIN_LLM_URL", value_parser = plain_url)]
+    pub llm_url: Option<String>,
+    /// Tokens that one attempt may use; the call that goes over it is the last [default: no limit]
+    #[arg(long, env = "CYBERBRAIN_LLM_ATTEMPT_TOKENS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub llm_attempt_tokens: Option<u64>,
+    /// Calls that one attempt may have open at once, per launcher
+    #[arg(long, env = "CYBERBRAIN_LLM_ATTEMPT_CALLS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub llm_attempt_calls: u32,
+}
+
+/// `http://host` with or without a port and a path: what our clients can connect to.
 fn plain_url(text: &str) -> Result<String, &'static str> {
     let wrong = "it is no address like http://gpu-7:9700";
     let url: hyper::Uri = text.parse().map_err(|_| wrong)?;

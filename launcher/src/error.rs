@@ -7,7 +7,7 @@ use cyberbrain_common::{
     telemetry,
 };
 
-use crate::{gpu::SpecError, preflight, runtime};
+use crate::{gateway::ConfigError, gpu::SpecError, preflight, runtime};
 
 /// Why a launcher can't start, or has to end.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,20 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error(transparent)]
+    LlmEndpoints(#[from] ConfigError),
+    #[error(
+        "{address} can't be bound for the LLM gateway; choose another address with CYBERBRAIN_LLM_BIND or --llm-bind (in a container: 0.0.0.0, with the port published where workers see it, and --llm-url saying where)"
+    )]
+    Gateway {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the engine has no network \"bridge\" on which workers could find the LLM gateway; say where it is to listen and how workers reach it with --llm-bind and --llm-url"
+    )]
+    NoBridge,
     #[error("a thread can't be started")]
     Thread(#[source] io::Error),
     #[error("this launcher was ended from outside: its row says so. Start it again to register anew")]

@@ -28,7 +28,7 @@ mod serve;
 mod stage;
 mod station;
 
-pub use args::{Args, EngineArgs, GpuArgs, Label, LimitArgs, RuntimeChoice};
+pub use args::{Args, EngineArgs, GpuArgs, Label, LimitArgs, LlmArgs, RuntimeChoice};
 pub use error::Error;
 pub use serve::{OnExit, run, serve};
 pub use station::{Station, stations};

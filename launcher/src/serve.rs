@@ -20,6 +20,7 @@ use crate::{
     enlist::{self, Enlisted, Shared},
     error::Error,
     files::FileServer,
+    gateway,
     guard::Beacon,
     layout::{Layout, Translation},
     orders::Order,
@@ -75,8 +76,17 @@ pub async fn serve(
     let pool = db::pool(url, "cyberbrain-launcher", size)?;
     let Some(instance) = enlist::await_database(&pool, &shutdown).await else { return Ok(()) };
     let (files, files_url) = listen_for_files(args, &layout, &instance).await?;
+    let gateway = match stations.first() {
+        Some(station) if args.llm.llm_endpoints.is_some() => {
+            let host = station.runtime.host_address().await?;
+            gateway::start(&args.llm, host, &instance, &pool)?
+        }
+        Some(_) | None => None,
+    };
+    let (gateway, access) = gateway.unzip();
     let shared = Shared {
         files_url,
+        gateway: access,
         instance,
         layout,
         limits: Limits::from(&args.limits),
@@ -127,6 +137,7 @@ pub async fn serve(
         tokio::spawn(async move { sink.run(&pool, living).await })
     };
     let files = tokio::spawn(files.serve(living.clone()));
+    let gateway = gateway.map(|gateway| tokio::spawn(gateway.serve(living.clone())));
     let contacts = {
         let (url, agents, living) = (url.clone(), agents.clone(), living.clone());
         let beacon = Arc::clone(&beacon);
@@ -159,6 +170,10 @@ pub async fn serve(
     }
     let _ = progress.await;
     let _ = files.await;
+    if let Some(gateway) = gateway {
+        // Its last rows need the pool.
+        let _ = gateway.await;
+    }
     drop(agents);
     shared.tasks.close();
     shared.freed.wake();

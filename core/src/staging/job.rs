@@ -31,6 +31,39 @@ pub struct JobInput<P> {
     /// Names of the files under `/uploads` that it asked for.
     #[serde(default)]
     pub inputs: Vec<String>,
+    /// How it reaches language models.
+    #[serde(default)]
+    pub llm: LlmAccess,
+}
+
+/// How a worker reaches language models. Its key is in its environment only (`OPENAI_API_KEY`), never in a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum LlmAccess {
+    /// This installation has no endpoints.
+    #[default]
+    NotConfigured,
+    /// It has, but this job's network is `none`.
+    NoNetwork,
+    /// In the way of OpenAI's API.
+    Gateway {
+        /// Ends in `/v1`; also in the environment, as `OPENAI_BASE_URL`.
+        base_url: String,
+        /// Names that may be asked for.
+        models: Vec<String>,
+    },
+}
+
+impl LlmAccess {
+    /// The name of the state.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not_configured",
+            Self::NoNetwork => "no_network",
+            Self::Gateway { .. } => "gateway",
+        }
+    }
 }
 
 /// The directive as it was when the Run was launched.

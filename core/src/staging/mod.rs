@@ -25,7 +25,7 @@ pub use inventory::{
     ContainerState, Health, Inventory, InventoryContainer, Mount, MountAccess, MountKind, NetworkAttachment,
     PortProtocol, PublishedPort,
 };
-pub use job::{AssignedGpu, DirectiveText, JobInput, PreviousResult, Window};
+pub use job::{AssignedGpu, DirectiveText, JobInput, LlmAccess, PreviousResult, Window};
 pub use logs::{LogIndex, LogLine, LogSource, LogStream, MalformedLine, parse_line};
 
 /// Where the staged files are, inside the container.

@@ -66,7 +66,13 @@ impl Drive {
     }
 
     async fn store(&mut self, record: Record, leftover: Leftover) -> Result<(), LetGo> {
+        if let Some(gateway) = &self.agent.gateway {
+            gateway.settle(self.job.attempt).await;
+        }
         self.write(&record).await?;
+        if let Some(gateway) = &self.agent.gateway {
+            gateway.close(self.job.attempt);
+        }
         self.agent.register.settle(self.taken());
         // From here on the outcome stands. What is left is clearing up, and nobody orders anything about it.
         self.orders = Orders::deaf();

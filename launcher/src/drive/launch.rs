@@ -14,6 +14,8 @@ use cyberbrain_common::{
 use cyberbrain_core::{
     audit::Operation,
     lifecycle::{AttemptState, Event, FailureKind, Outcome},
+    spec::Network,
+    staging::LlmAccess,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -88,7 +90,8 @@ impl Drive {
         }
         // The last look at the fence: whoever lost it meanwhile does not start.
         let id = self.container_id.clone().unwrap_or_default();
-        let entry = self.entry(Operation::Spawn).config(limits_of(&plan));
+        let entry =
+            self.entry(Operation::Spawn).config(limits_of(&plan, &self.agent.llm_access(plan.network)));
         self.write(&Record { spawned: Some((id, entry)), ..Record::default() }).await?;
         let order = self.orders.current();
         if order > Order::Continue {
@@ -160,7 +163,7 @@ impl Drive {
             },
             image: image.clone(),
             command: job.spec.command.clone(),
-            env: job.spec.env.clone(),
+            env: self.environment(),
             resources: job.spec.resources,
             gpus: job.gpus.iter().map(|gpu| gpu.uuid.clone()).collect(),
             mounts: Mounts {
@@ -173,6 +176,19 @@ impl Drive {
             network: job.spec.network,
             stop_grace: Duration::from_secs(job.spec.timeouts.stop_grace_seconds.into()),
         })
+    }
+
+    /// The job's own, and the way to language models. A job that names another way has its own, whole: our key must not
+    /// go elsewhere.
+    fn environment(&self) -> std::collections::BTreeMap<String, String> {
+        let mut env = self.job.spec.env.clone();
+        let Some(access) = &self.agent.gateway else { return env };
+        let given = access.environment(self.job.attempt);
+        if self.job.spec.network == Network::Bridge && given.iter().all(|(name, _)| !env.contains_key(*name))
+        {
+            env.extend(given.map(|(name, value)| (name.to_owned(), value)));
+        }
+        env
     }
 
     /// Makes the container. `None`: it is there.
@@ -291,11 +307,12 @@ impl Drive {
 }
 
 /// The limits in force, for the audit row: numbers and names only.
-fn limits_of(plan: &ContainerPlan) -> serde_json::Value {
+fn limits_of(plan: &ContainerPlan, llm: &LlmAccess) -> serde_json::Value {
     serde_json::json!({
         "image_id": plan.image.as_str(),
         "resources": plan.resources,
         "network": plan.network,
+        "llm": llm.state(),
         "gpus": plan.gpus,
         "user": plan.user.to_string(),
         "stop_grace_seconds": plan.stop_grace.as_secs(),

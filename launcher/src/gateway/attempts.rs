@@ -56,6 +56,13 @@ struct State {
     called_at: Instant,
 }
 
+/// Whether an attempt has called here lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    Yes,
+    No,
+}
+
 /// A place among an attempt's calls; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Admitted(Arc<Entry>);
@@ -109,12 +116,12 @@ impl Attempts {
     }
 
     /// Until no call of this attempt is open here.
-    pub(super) async fn idle(&self, attempt: AttemptId) {
-        let Some(entry) = self.lock().get(&attempt).cloned() else { return };
+    pub(super) async fn idle(&self, attempt: AttemptId) -> Known {
+        let Some(entry) = self.lock().get(&attempt).cloned() else { return Known::No };
         loop {
             let idle = entry.idle.notified();
             if entry.state().usage.open == 0 {
-                return;
+                return Known::Yes;
             }
             idle.await;
         }

@@ -24,21 +24,17 @@ mod refusal;
 mod request;
 mod route;
 mod server;
+mod start;
 mod usage;
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use cyberbrain_common::{
     db::{Pool, instance::Instance},
     stall::StallLimit,
     worker_token,
 };
-use cyberbrain_core::ids::{AttemptId, InstanceId};
+use cyberbrain_core::{ids::AttemptId, staging::LlmAccess};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -49,11 +45,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    attempts::Attempts, budget::Limits, connect::EndpointClient, health::Health, ledger::Ledger, server::KIB,
+    attempts::{Attempts, Known},
+    budget::Limits,
+    connect::EndpointClient,
+    health::Health,
+    ledger::Ledger,
+    server::KIB,
 };
 use crate::connections::{self, Terms};
 
 pub use config::{ConfigError, Endpoints, Problem};
+pub(crate) use start::start;
 
 const MAX_CONNECTIONS: usize = 4_096;
 const BACKLOG: u32 = 1_024;
@@ -67,9 +69,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 const REQUEST_MEMORY_BYTES: usize = 64 * KIB * KIB;
 /// How long the end of an attempt waits for its last rows.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
-/// Below those that kernels hand out, and seldom used.
-const FIRST_PORT: u16 = 21_000;
-const PORTS: u128 = 9_000;
+
+/// What OpenAI's clients look for.
+const BASE_URL_VARIABLE: &str = "OPENAI_BASE_URL";
+const KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
 /// What all connections share.
 #[derive(Debug)]
@@ -184,26 +187,28 @@ impl Gateway {
 }
 
 impl Access {
-    /// Where workers find the gateway.
-    pub(crate) fn base_url(&self) -> &str {
-        &self.base_url
+    /// What a worker is told in its input.
+    pub(crate) fn told(&self) -> LlmAccess {
+        let models = self.shared.endpoints.model_names().into_iter().map(str::to_owned).collect();
+        LlmAccess::Gateway { base_url: self.base_url.clone(), models }
     }
 
-    /// The worker's key. Only its environment may hold it.
-    pub(crate) fn token(&self, attempt: AttemptId) -> String {
-        worker_token::sign(&self.shared.secret, attempt)
-    }
-
-    pub(crate) fn model_names(&self) -> Vec<String> {
-        self.shared.endpoints.model_names().into_iter().map(str::to_owned).collect()
+    /// What a worker gets in its environment, under the names that OpenAI's clients look for. The key is nowhere else.
+    #[must_use]
+    pub fn environment(&self, attempt: AttemptId) -> [(&'static str, String); 2] {
+        [
+            (BASE_URL_VARIABLE, self.base_url.clone()),
+            (KEY_VARIABLE, worker_token::sign(&self.shared.secret, attempt)),
+        ]
     }
 
     /// Waits a little until the rows of this attempt, whose container has ended, are written: so that they are in the
     /// report of a Run that ends with it.
     pub(crate) async fn settle(&self, attempt: AttemptId) {
         let settled = async {
-            self.shared.attempts.idle(attempt).await;
-            self.shared.ledger.settled().await;
+            if self.shared.attempts.idle(attempt).await == Known::Yes {
+                self.shared.ledger.settled().await;
+            }
         };
         if timeout(SETTLE_LIMIT, settled).await.is_err() {
             tracing::debug!("the attempt's last calls to language models are not on record yet");
@@ -214,20 +219,4 @@ impl Access {
     pub(crate) fn close(&self, attempt: AttemptId) {
         self.shared.attempts.close(attempt);
     }
-}
-
-/// The port of an installation: the same at every start and for every sibling, and another one for each installation,
-/// mostly.
-#[must_use]
-pub fn usual_port(instance: InstanceId) -> u16 {
-    let offset = instance.uuid().as_u128() % PORTS;
-    FIRST_PORT + u16::try_from(offset).unwrap_or_default()
-}
-
-/// What workers are told if nothing else is said: the address that we listen at, or, if that is all of them, the one
-/// at which workers see this machine.
-#[must_use]
-pub fn usual_url(listening: SocketAddr, seen_by_workers: IpAddr) -> String {
-    let ip = if listening.ip().is_unspecified() { seen_by_workers } else { listening.ip() };
-    format!("http://{}/v1", SocketAddr::new(ip, listening.port()))
 }

@@ -5,6 +5,17 @@
 
 use cyberbrain_core::text_enum;
 
+/// Where workers see the machine of their engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostAddress {
+    /// At this address, which is one of the machine's own.
+    At(std::net::IpAddr),
+    /// The engine does not say.
+    Unknown,
+    /// Nothing runs, so nothing looks.
+    NobodyLooks,
+}
+
 text_enum! {
     /// Which runtime drives the workers.
     RuntimeKind("runtime") {

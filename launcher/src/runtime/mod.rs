@@ -35,7 +35,7 @@ use futures::future::BoxFuture;
 pub use docker::{DockerOptions, DockerRuntime, GpuInjection};
 pub use error::{Effect, EngineCall, Error, Source};
 pub(crate) use identity::meminfo_mib;
-pub use identity::{EngineIdentity, RuntimeKind};
+pub use identity::{EngineIdentity, HostAddress, RuntimeKind};
 pub use labels::{Labels, Purpose, WorkerLabels};
 pub use logs::{Follow, LineEnd, LogLine, LogLines, LogRequest, LogSource, MAX_LINE_BYTES};
 pub use name::{ContainerId, ContainerName, ImageId};
@@ -51,6 +51,9 @@ pub type Call<'a, T> = BoxFuture<'a, Result<T, Error>>;
 pub trait WorkerRuntime: fmt::Debug + Send + Sync {
     /// Asks the engine who it is; also the way to find out whether it answers.
     fn identify(&self) -> Call<'_, EngineIdentity>;
+
+    /// Where workers on the network see this machine.
+    fn host_address(&self) -> Call<'_, HostAddress>;
 
     /// Makes the built-in worker image from this executable and sees to it that the engine has it.
     fn install_worker_image<'a>(&'a self, executable: &'a Path) -> Call<'a, ImageId>;

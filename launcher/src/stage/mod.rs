@@ -135,6 +135,7 @@ async fn stage_all(agent: &Arc<Agent>, job: &Assignment, dir: &AttemptDir) -> Re
         window,
         gpus: job.gpus.clone(),
         inputs: job.inputs.iter().map(uploads::file_name).collect(),
+        llm: agent.llm_access(job.spec.network),
     };
     put_json(&dir.input().join(JOB_FILE), &input).await?;
     put_json(&dir.staged(), &notes).await?;

@@ -10,8 +10,8 @@ use cyberbrain_core::{
     },
     spec::DirectiveType,
     staging::{
-        DirectiveText, JOB_FILE, JobInput, LOG_INDEX_FILE, LOGS_FOLDER, LogIndex, LogLine, LogSource,
-        LogStream, PREVIOUS_FILE, PreviousResult, Window,
+        DirectiveText, JOB_FILE, JobInput, LOG_INDEX_FILE, LOGS_FOLDER, LlmAccess, LogIndex, LogLine,
+        LogSource, LogStream, PREVIOUS_FILE, PreviousResult, Window,
     },
 };
 use cyberbrain_worker::{Args, Directories, Error, Job, SampleKind, SampleLog, execute};
@@ -59,6 +59,7 @@ impl Worker {
             window: Some(Window { from: start(), to: at("2026-11-01T11:00:00Z") }),
             gpus: Vec::new(),
             inputs: Vec::new(),
+            llm: LlmAccess::NotConfigured,
         };
         worker.stage(JOB_FILE, &job);
         worker

@@ -16,6 +16,7 @@ mod containers;
 mod images;
 mod inventory;
 mod logs;
+mod network;
 mod own;
 mod wait;
 
@@ -33,7 +34,7 @@ pub use self::config::GpuInjection;
 use super::{
     Call, WorkerRuntime,
     error::{EngineCall, Error},
-    identity::{EngineIdentity, RuntimeKind, boot_id, machine_id},
+    identity::{EngineIdentity, HostAddress, RuntimeKind, boot_id, machine_id},
     logs::{LogLines, LogRequest},
     name::{ContainerId, ContainerName, ImageId},
     observe::{ImageOnEngine, Listed, Observation},
@@ -142,6 +143,10 @@ async fn bounded<T>(
 impl WorkerRuntime for DockerRuntime {
     fn identify(&self) -> Call<'_, EngineIdentity> {
         Box::pin(self.ask_identity())
+    }
+
+    fn host_address(&self) -> Call<'_, HostAddress> {
+        Box::pin(self.bridge_gateway())
     }
 
     fn install_worker_image<'a>(&'a self, executable: &'a Path) -> Call<'a, ImageId> {

@@ -29,7 +29,7 @@ use self::engine::EngineDirectory;
 use super::{
     Call, WorkerRuntime,
     error::{EngineCall, Error},
-    identity::{EngineIdentity, RuntimeKind, boot_id, machine_id, meminfo_mib},
+    identity::{EngineIdentity, HostAddress, RuntimeKind, boot_id, machine_id, meminfo_mib},
     in_memory::{Containers, Signal},
     logs::{LogLines, LogRequest},
     name::{ContainerId, ContainerName, ImageId},
@@ -144,6 +144,10 @@ impl WorkerRuntime for ProcessRuntime {
                 memory_mib: meminfo_mib("MemTotal").unwrap_or(0),
             })
         })
+    }
+
+    fn host_address(&self) -> Call<'_, HostAddress> {
+        Box::pin(async { Ok(HostAddress::At(std::net::Ipv4Addr::LOCALHOST.into())) })
     }
 
     fn install_worker_image<'a>(&'a self, executable: &'a Path) -> Call<'a, ImageId> {

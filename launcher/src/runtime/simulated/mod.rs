@@ -38,7 +38,7 @@ pub use self::faults::{Fault, FaultEffect, Faults};
 use super::{
     Call, WorkerRuntime,
     error::{EngineCall, Error},
-    identity::{EngineIdentity, RuntimeKind},
+    identity::{EngineIdentity, HostAddress, RuntimeKind},
     in_memory::{Cell, Containers, Signal},
     logs::{LineEnd, LogLines, LogRequest},
     name::{ContainerId, ContainerName, ImageId},
@@ -257,6 +257,10 @@ impl WorkerRuntime for SimulatedRuntime {
             memory_mib: self.options.memory_mib,
         };
         Box::pin(self.faults.apply(EngineCall::Info, "engine", || Ok(identity)))
+    }
+
+    fn host_address(&self) -> Call<'_, HostAddress> {
+        Box::pin(async { Ok(HostAddress::NobodyLooks) })
     }
 
     fn install_worker_image<'a>(&'a self, _executable: &'a Path) -> Call<'a, ImageId> {

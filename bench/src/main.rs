@@ -1,1 +1,11 @@
-fn main() {}
+//! Measurements by subcommand; each says what it measures in its own file.
+
+mod gateway;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((name, rest)) if name == "gateway" => gateway::run(rest),
+        Some(_) | None => anyhow::bail!("usage: cyberbrain-bench gateway"),
+    }
+}

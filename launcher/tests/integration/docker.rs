@@ -13,7 +13,8 @@ use cyberbrain_launcher::{
 };
 use uuid::Uuid;
 
-pub const PROGRAMS: [&str; 12] = [
+pub const PROGRAMS: [&str; 13] = [
+    "/bin/bash",
     "/bin/sh",
     "/bin/cat",
     "/bin/grep",

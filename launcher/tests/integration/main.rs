@@ -11,5 +11,6 @@ mod files;
 mod gateway;
 mod gpu;
 mod guard;
+mod kept;
 mod process_engine;
 mod simulated_engine;

@@ -10,4 +10,5 @@ mod reconciling;
 mod registration;
 mod served;
 mod staging;
+mod through_the_gateway;
 mod world;

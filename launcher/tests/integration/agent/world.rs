@@ -129,7 +129,11 @@ impl World {
         let ready = self.data.path().join(format!("ready-{}", uuid::Uuid::now_v7()));
         let own = ["--skip-preflight", "--ready-file", ready.to_str().unwrap()];
         let mut launcher = self.start_at(url, &[options, &own].concat());
-        wait_until("the launcher to serve", PATIENCE, async || ready.exists()).await;
+        wait_until("the launcher to serve", PATIENCE, async || {
+            assert!(!launcher.has_ended(), "the launcher did not start");
+            ready.exists()
+        })
+        .await;
         let id = self.launchers().await.into_iter().find(|id| !before.contains(id)).unwrap();
         launcher.id = id;
         launcher
@@ -406,6 +410,10 @@ impl Launcher {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.served.as_ref().is_none_or(tokio::task::JoinHandle::is_finished)
     }
 
     /// Waits until it ends by itself.

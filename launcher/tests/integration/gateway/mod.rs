@@ -3,5 +3,5 @@
 mod failing;
 mod forwarding;
 mod limits;
-mod stub;
+pub mod stub;
 mod world;

@@ -12,7 +12,7 @@ use cyberbrain_common::{
     worker_token,
 };
 use cyberbrain_core::ids::{AttemptId, RunId, RunJobId};
-use cyberbrain_launcher::gateway::{Access, Budget, Endpoints, Gateway};
+use cyberbrain_launcher::gateway::{Budget, Endpoints, Gateway};
 use cyberbrain_testkit::{TestDb, wait_for};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, body::Incoming};
@@ -29,8 +29,6 @@ pub const GENEROUS: Budget = Budget { tokens: None, calls: 16 };
 pub struct World {
     pub pool: Pool,
     pub instance: Instance,
-    pub run: RunId,
-    pub run_job: RunJobId,
     pub attempt: AttemptId,
     pub token: String,
     // Last: its connections are cut then.
@@ -40,7 +38,6 @@ pub struct World {
 /// A gateway that serves.
 pub struct Running {
     pub address: SocketAddr,
-    pub access: Access,
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
 }
@@ -78,7 +75,7 @@ impl World {
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
         let token = worker_token::sign(&instance.secret, attempt);
-        Some(Self { pool: db.pool(), instance, run, run_job, attempt, token, db })
+        Some(Self { pool: db.pool(), instance, attempt, token, db })
     }
 
     /// A gateway in front of these endpoints, each of which serves the model `default` as `real/model`.
@@ -100,16 +97,15 @@ impl World {
         timeouts: Value,
         pool: Pool,
     ) -> Running {
-        let endpoints = self.endpoints(urls, timeouts);
+        let endpoints = self.endpoints(urls, &timeouts);
         let gateway = Gateway::bind(address, endpoints, budget, &self.instance, pool).unwrap();
         let address = gateway.address().unwrap();
-        let access = gateway.access(format!("http://{address}/v1"));
         let stop = CancellationToken::new();
         let serving = Some(tokio::spawn(gateway.serve(stop.clone())));
-        Running { address, access, stop, serving }
+        Running { address, stop, serving }
     }
 
-    fn endpoints(&self, urls: &[String], timeouts: Value) -> Endpoints {
+    fn endpoints(&self, urls: &[String], timeouts: &Value) -> Endpoints {
         let key = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(key.path(), "endpoint-key").unwrap();
         let list: Vec<Value> = urls

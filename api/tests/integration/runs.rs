@@ -1,6 +1,10 @@
 //! A Run and a RunJob as clients see them, from launch to report.
 
 use axum::body::Body;
+use cyberbrain_common::{
+    db::llm_calls::{LlmCall, record},
+    ids::fresh,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -113,6 +117,40 @@ async fn a_run_job_shows_attempts_and_audit_in_order() {
         detail["audit"].as_array().unwrap().iter().map(|row| row["operation"].as_str().unwrap()).collect();
     assert_eq!(steps, ["submit", "assign", "accept", "stage", "start"]);
     assert_eq!(detail["audit"][1]["config_snapshot"]["resources"]["cpu_millis"], 500);
+}
+
+#[tokio::test]
+async fn tokens_are_seen_on_the_attempt_the_run_job_and_the_run_while_it_runs() {
+    let Some(api) = Api::start().await else { return };
+    let id = api.launch(&json!({ "jobs": ["log_triage"] })).await;
+    let run = api.get(&format!("/api/v1/runs/{id}")).await.json();
+    let run_job = run["run_jobs"][0]["id"].as_str().unwrap();
+    machines::run_one(&api, run_job).await;
+    let path = format!("/api/v1/run-jobs/{run_job}");
+    let attempt = api.get(&path).await.json()["attempts"][0]["id"].as_str().unwrap().to_owned();
+    let call = |prompt_tokens, completion_tokens| LlmCall {
+        id: fresh(),
+        run_job: run_job.parse().unwrap(),
+        attempt: attempt.parse().unwrap(),
+        endpoint: "local".into(),
+        model: "default".into(),
+        prompt_tokens,
+        completion_tokens,
+        total_tokens: prompt_tokens + completion_tokens,
+        estimated: false,
+        duration_ms: 5,
+        failure: None,
+    };
+    let calls = [call(10, 1), call(20, 2)];
+    // Written twice, as after a commit whose answer was lost.
+    for _ in 0..2 {
+        record(&mut api.db.connect().await, &calls).await.unwrap();
+    }
+    let expected = json!({"prompt": 30, "completion": 3, "total": 33});
+    let detail = api.get(&path).await.json();
+    assert_eq!((&detail["tokens"], &detail["attempts"][0]["tokens"]), (&expected, &expected));
+    let run = api.get(&format!("/api/v1/runs/{id}")).await.json();
+    assert_eq!((&run["tokens"], &run["run_jobs"][0]["tokens"]), (&expected, &expected));
 }
 
 async fn report(api: &Api, id: &str, accept: Option<&str>) -> Answer {

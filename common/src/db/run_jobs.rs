@@ -210,6 +210,8 @@ pub struct Attempt {
     pub exit_code: Option<i32>,
     pub failure: Option<FailureKind>,
     pub failure_detail: Option<String>,
+    /// What its calls to language models have used.
+    pub tokens: Tokens,
     pub offered_at: DateTime<Utc>,
     pub accepted_at: Option<DateTime<Utc>>,
     pub starting_at: Option<DateTime<Utc>>,
@@ -231,8 +233,12 @@ pub async fn attempts(connection: &mut Conn, run_job: RunJobId, limit: i64) -> R
                  where l.attempt_id = a.id), '{}') as "gpus!",
              a.selection_reason, a.container_id, a.image_id, a.stop_reason as "stop_reason: Col<StopReason>",
              a.exit_code, a.failure as "failure: Col<FailureKind>", a.failure_detail, a.offered_at, a.accepted_at,
-             a.starting_at, a.running_at, a.stopping_at, a.ended_at, a.released_at
+             a.starting_at, a.running_at, a.stopping_at, a.ended_at, a.released_at,
+             coalesce(c.prompt, 0) as "prompt!", coalesce(c.completion, 0) as "completion!"
            from attempts a join hosts h on h.id = a.host_id
+           left join lateral (
+               select sum(prompt_tokens) as prompt, sum(completion_tokens) as completion
+               from llm_calls where attempt_id = a.id) c on true
            where a.run_job_id = $1 order by a.number desc limit $2"#,
         run_job.uuid(),
         limit,
@@ -253,6 +259,7 @@ pub async fn attempts(connection: &mut Conn, run_job: RunJobId, limit: i64) -> R
         exit_code: row.exit_code,
         failure: row.failure.map(|failure| failure.0),
         failure_detail: row.failure_detail,
+        tokens: Tokens { prompt: row.prompt, completion: row.completion },
         offered_at: row.offered_at,
         accepted_at: row.accepted_at,
         starting_at: row.starting_at,

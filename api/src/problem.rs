@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use cyberbrain_common::{approve, db, keys, launch, library, queue};
+use cyberbrain_common::{approve, db, keys, launch, library, machines, pausing, queue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -290,6 +290,27 @@ impl From<library::Error> for Problem {
             }
             library::Error::Conflict(conflict) => Self::new(Kind::Conflict, conflict.to_string()),
             library::Error::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<machines::Error> for Problem {
+    fn from(error: machines::Error) -> Self {
+        match error {
+            machines::Error::Invalid(problems) => invalid(problems),
+            machines::Error::InContact { .. } | machines::Error::Holds { .. } => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
+            machines::Error::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<pausing::Error> for Problem {
+    fn from(error: pausing::Error) -> Self {
+        match error {
+            pausing::Error::Invalid(problems) => invalid(problems),
+            pausing::Error::Database(error) => error.into(),
         }
     }
 }

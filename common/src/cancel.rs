@@ -6,8 +6,8 @@
 
 use cyberbrain_core::{
     audit::{Actor, Operation},
-    ids::{RunId, RunJobId},
-    lifecycle::{Event, Refusal, RunJobStatus, RunStatus},
+    ids::{AttemptId, RunId, RunJobId},
+    lifecycle::{AttemptState, Event, Refusal, RunJobStatus, RunStatus},
 };
 use sqlx::Connection as _;
 
@@ -17,6 +17,7 @@ use crate::db::{
     run_jobs,
     runs::{self, CancelNoted},
     transition::{Step, StepError, transition_all},
+    workers,
 };
 
 /// RunJobs that one batch of statements ends.
@@ -75,20 +76,75 @@ pub async fn cancel_run_job(
     actor: &Actor,
 ) -> Result<RunJobCancel, Error> {
     let mut tx = connection.begin().await?;
-    let not_found = || Error::NotFound { what: "run job", id: run_job.to_string() };
-    if run_jobs::lock_cancel_requested(&mut tx, run_job).await?.ok_or_else(not_found)? {
-        return Ok(RunJobCancel::Noted);
+    let cancelled = note(&mut tx, run_job, actor).await?;
+    if cancelled == Noted::New {
+        tx.commit().await?;
+        tracing::info!(run_job.id = %run_job, actor = %actor, "run job cancelled");
     }
-    let outcomes = transition_all(&mut tx, &[Step::new(run_job, Event::Cancel)], actor).await?;
-    match outcomes.into_iter().next() {
-        Some(Ok(_)) => {}
-        Some(Err(StepError::Refused(Refusal::AlreadyEnded { status }))) => {
-            return Ok(RunJobCancel::AlreadyEnded(status));
+    Ok(cancelled.into())
+}
+
+/// What [`note`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    New,
+    Before,
+    AlreadyEnded(RunJobStatus),
+}
+
+impl From<Noted> for RunJobCancel {
+    fn from(noted: Noted) -> Self {
+        match noted {
+            Noted::New | Noted::Before => Self::Noted,
+            Noted::AlreadyEnded(status) => Self::AlreadyEnded(status),
         }
-        Some(Err(StepError::Refused(refusal))) => return Err(Error::Refused(refusal)),
-        Some(Err(StepError::Unknown)) | None => return Err(not_found()),
     }
-    tx.commit().await?;
-    tracing::info!(run_job.id = %run_job, actor = %actor, "run job cancelled");
-    Ok(RunJobCancel::Noted)
+}
+
+async fn note(tx: &mut Conn, run_job: RunJobId, actor: &Actor) -> Result<Noted, Error> {
+    let not_found = || Error::NotFound { what: "run job", id: run_job.to_string() };
+    if run_jobs::lock_cancel_requested(tx, run_job).await?.ok_or_else(not_found)? {
+        return Ok(Noted::Before);
+    }
+    let outcomes = transition_all(tx, &[Step::new(run_job, Event::Cancel)], actor).await?;
+    match outcomes.into_iter().next() {
+        Some(Ok(_)) => Ok(Noted::New),
+        Some(Err(StepError::Refused(Refusal::AlreadyEnded { status }))) => Ok(Noted::AlreadyEnded(status)),
+        Some(Err(StepError::Refused(refusal))) => Err(Error::Refused(refusal)),
+        Some(Err(StepError::Unknown)) | None => Err(not_found()),
+    }
+}
+
+/// What a request to stop a worker came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerStop {
+    /// Its RunJob is being cancelled, now or before.
+    Noted,
+    /// The attempt was over before; nothing was written.
+    Over(AttemptState),
+}
+
+/// Stops a worker: cancels its RunJob, if this attempt is the one that holds a place now.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown attempt, or a database error; nothing is changed then.
+pub async fn stop_worker(
+    connection: &mut Conn,
+    attempt: AttemptId,
+    actor: &Actor,
+) -> Result<WorkerStop, Error> {
+    let not_found = || Error::NotFound { what: "worker", id: attempt.to_string() };
+    let mut tx = connection.begin().await?;
+    let run_job = workers::run_job_of(&mut tx, attempt).await?.ok_or_else(not_found)?;
+    // Under the RunJob's lock no attempt of it changes its state.
+    run_jobs::lock_cancel_requested(&mut tx, run_job).await?;
+    let state = workers::state_of(&mut tx, attempt).await?.ok_or_else(not_found)?;
+    if !state.is_open() {
+        return Ok(WorkerStop::Over(state));
+    }
+    if note(&mut tx, run_job, actor).await? == Noted::New {
+        tx.commit().await?;
+        tracing::info!(attempt.id = %attempt, run_job.id = %run_job, actor = %actor, "worker to be stopped");
+    }
+    Ok(WorkerStop::Noted)
 }

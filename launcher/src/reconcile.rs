@@ -13,7 +13,9 @@ use cyberbrain_common::{
         self,
         attempts::release,
         audit::{self, Entry},
-        hosts, offers,
+        hosts,
+        machines::{self, CleanupCounts},
+        offers,
         supervision::{self, AttemptRow},
     },
     metric,
@@ -109,6 +111,12 @@ pub(crate) async fn run(agent: Arc<Agent>, shutdown: CancellationToken) {
 }
 
 async fn pass(agent: &Arc<Agent>, memory: &mut Memory) -> Result<(), Error> {
+    // Before the engine is listed: what is counted was there when somebody asked, or came later.
+    let asked = bounded(async {
+        let mut connection = agent.pool.acquire().await?;
+        Ok(machines::open_cleanup(&mut connection, agent.host).await?)
+    })
+    .await?;
     let listed = agent.runtime.list_ours(agent.instance.id).await?;
     let actions = decide(agent, memory, &listed).await?;
     let mut adopt = false;
@@ -151,9 +159,23 @@ async fn pass(agent: &Arc<Agent>, memory: &mut Memory) -> Result<(), Error> {
         Ok(hosts::mark_reconciled(&mut connection, agent.host).await?)
     })
     .await?;
+    let removed = removals.len();
     let removing = stream::iter(removals)
         .map(|(name, attempt, why, row)| async move { remove(agent, &name, attempt, why, row).await });
     removing.buffer_unordered(CONCURRENCY).collect::<Vec<()>>().await;
+    if let Some(cleanup) = asked {
+        let count = |many: usize| i32::try_from(many).unwrap_or(i32::MAX);
+        let counts = CleanupCounts {
+            seen: count(listed.len()),
+            removed: count(removed),
+            quarantined: strays.cast_signed(),
+        };
+        bounded(async {
+            let mut connection = agent.pool.acquire().await?;
+            Ok(machines::finish_cleanup(&mut connection, cleanup, counts).await?)
+        })
+        .await?;
+    }
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! Hosts and GPUs.
 
 use chrono::{DateTime, Utc};
-use cyberbrain_common::db::overview::{GpuOverview, HostOverview, Presence};
+use cyberbrain_common::db::{
+    machines::Cleanup,
+    overview::{GpuOverview, HostOverview, Presence},
+};
 use cyberbrain_core::{
     ids::{GpuUuid, HostId},
     placement::{Cordon, Gpu as PlacementGpu, GpuHealth, Options, Telemetry, effective_free_mib, seed_score},
@@ -59,6 +62,50 @@ impl From<HostOverview> for HostView {
             launchers: row.launchers,
             registered_at: row.registered_at,
             last_contact_at: row.last_contact_at,
+        }
+    }
+}
+
+/// A host with what was found in the last look through its containers.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct HostDetail {
+    #[serde(flatten)]
+    host: HostView,
+    /// Null when nobody has asked for one yet.
+    last_cleanup: Option<CleanupView>,
+}
+
+impl HostDetail {
+    pub(crate) fn new(host: HostOverview, cleanup: Option<Cleanup>) -> Self {
+        Self { host: host.into(), last_cleanup: cleanup.map(Into::into) }
+    }
+}
+
+/// A look through the containers of a host.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct CleanupView {
+    requested_by: String,
+    requested_at: DateTime<Utc>,
+    /// Null while it is still to be done.
+    done_at: Option<DateTime<Utc>>,
+    /// Containers of this installation that were there.
+    seen: Option<i32>,
+    /// Those of ended attempts, which were removed.
+    removed: Option<i32>,
+    /// Those that no attempt explains; they are left alone.
+    quarantined: Option<i32>,
+}
+
+impl From<Cleanup> for CleanupView {
+    fn from(Cleanup { requested_by, requested_at, done }: Cleanup) -> Self {
+        let counts = done.map(|done| done.counts);
+        Self {
+            requested_by,
+            requested_at,
+            done_at: done.map(|done| done.at),
+            seen: counts.map(|counts| counts.seen),
+            removed: counts.map(|counts| counts.removed),
+            quarantined: counts.map(|counts| counts.quarantined),
         }
     }
 }

@@ -8,12 +8,14 @@ mod machine;
 mod run;
 mod run_job;
 mod upload;
+mod worker;
 
 pub(crate) use allowlist::{AllowedContainerPage, AllowedContainerView, WorkerImagePage, WorkerImageView};
 pub(crate) use bulk::BulkView;
 pub(crate) use container::ContainerPage;
 pub(crate) use library::{DirectivePage, DirectiveView, JobPage, JobView};
-pub(crate) use machine::{GpuList, HostList};
+pub(crate) use machine::{GpuList, GpuView, HostDetail, HostList};
 pub(crate) use run::{ArtifactPage, ArtifactView, ReportView, RunPage, RunView};
 pub(crate) use run_job::{RunJobDetail, RunJobView};
 pub(crate) use upload::{UploadPage, UploadView};
+pub(crate) use worker::{QueueView, WorkerPage};

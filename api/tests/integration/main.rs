@@ -21,6 +21,7 @@ mod keys;
 mod launch;
 mod listing;
 mod logs;
+mod machine_verbs;
 mod machines;
 mod mcp;
 mod mcp_allowlist;

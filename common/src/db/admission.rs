@@ -372,7 +372,7 @@ pub async fn size(connection: &mut Conn, run: RunId) -> Result<Size, Error> {
 /// A database error.
 pub async fn open_hosts(connection: &mut Conn) -> Result<Vec<String>, Error> {
     Ok(sqlx::query_scalar!(
-        "select name from hosts where presence = 'live' and not cordoned and not draining order by name"
+        "select name from hosts where presence = 'live' and forgotten_at is null and not cordoned and not draining order by name"
     )
     .fetch_all(connection)
     .await?)

@@ -71,7 +71,7 @@ pub async fn register(connection: &mut Conn, facts: &HostFacts) -> Result<HostId
              cpu_millis = greatest(excluded.cpu_millis, h.reserved_cpu_millis),
              memory_mib = greatest(excluded.memory_mib, h.reserved_memory_mib),
              max_attempts = greatest(excluded.max_attempts, h.open_attempts),
-             presence = 'live', last_contact_at = now(),
+             presence = 'live', last_contact_at = now(), forgotten_at = null,
              reconciled_at = case when h.boot_id = excluded.boot_id and exists (
                  select 1 from launchers l where l.host_id = h.id and l.state = 'live') then h.reconciled_at end
          returning id",

@@ -27,6 +27,7 @@ pub mod launchers;
 pub mod leaders;
 pub mod library;
 pub mod llm_calls;
+pub mod machines;
 pub mod migrate;
 pub mod offers;
 pub mod origins;
@@ -44,6 +45,7 @@ pub mod transition;
 pub mod uploads;
 pub mod waiting;
 pub mod worker_logs;
+pub mod workers;
 
 pub use column::Col;
 pub use connect::{PoolSize, connect, pool};

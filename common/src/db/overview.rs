@@ -46,11 +46,11 @@ pub struct HostOverview {
     pub last_contact_at: DateTime<Utc>,
 }
 
-/// Every known host, by name.
+/// Every known host, by name; with `only`, just that one.
 ///
 /// # Errors
 /// When the database can't be read.
-pub async fn hosts(connection: &mut Conn) -> Result<Vec<HostOverview>, Error> {
+pub async fn hosts(connection: &mut Conn, only: Option<HostId>) -> Result<Vec<HostOverview>, Error> {
     let rows = sqlx::query!(
         r#"select h.id, h.name, h.runtime, h.presence as "presence: Col<Presence>",
              h.reconciled_at is not null as "reconciled!", h.cordoned, h.cordon_reason, h.draining, h.guarded,
@@ -58,8 +58,9 @@ pub async fn hosts(connection: &mut Conn) -> Result<Vec<HostOverview>, Error> {
              h.max_attempts, (select count(*) from gpus g where g.host_id = h.id) as "gpus!",
              (select count(*) from launchers l where l.host_id = h.id and l.state = 'live') as "launchers!",
              h.registered_at, h.last_contact_at
-           from hosts h order by h.name limit $1"#,
+           from hosts h where h.forgotten_at is null and ($2::uuid is null or h.id = $2) order by h.name limit $1"#,
         MAX_LISTED,
+        only.map(HostId::uuid),
     )
     .fetch_all(connection)
     .await?;
@@ -125,11 +126,11 @@ pub struct Observed {
     pub power_milliwatts: Option<i32>,
 }
 
-/// Every known GPU, by host and index.
+/// Every known GPU, by host and index; with `only`, just the one with that UUID.
 ///
 /// # Errors
 /// When the database can't be read.
-pub async fn gpus(connection: &mut Conn) -> Result<Vec<GpuOverview>, Error> {
+pub async fn gpus(connection: &mut Conn, only: Option<&str>) -> Result<Vec<GpuOverview>, Error> {
     let rows = sqlx::query!(
         r#"select g.uuid, g.host_id, h.name as host, g.index, g.model, g.simulated, g.total_mib, g.allocatable_mib,
              g.reserved_mib, g.health as "health: Col<GpuHealth>", g.health_reason, g.cordoned, g.cordon_reason,
@@ -137,10 +138,12 @@ pub async fn gpus(connection: &mut Conn) -> Result<Vec<GpuOverview>, Error> {
              o.observed_at as "observed_at?", extract(epoch from now() - o.observed_at)::bigint as age_seconds,
              o.used_mib as "used_mib?", o.overshoot_mib as "overshoot_mib?", o.foreign_mib as "foreign_mib?",
              o.utilization_percent, o.temperature_celsius, o.power_milliwatts
-           from gpus g join hosts h on h.id = g.host_id
+           from gpus g join hosts h on h.id = g.host_id and h.forgotten_at is null
            left join gpu_observed o on o.gpu_uuid = g.uuid and o.sample_seq > 0
+           where $2::text is null or g.uuid = $2
            order by h.name, g.index limit $1"#,
         MAX_LISTED,
+        only,
     )
     .fetch_all(connection)
     .await?;

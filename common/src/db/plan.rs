@@ -45,7 +45,7 @@ pub async fn hosts(connection: &mut Conn) -> Result<Vec<Host>, Error> {
              reconciled_at is not null as "reconciled!",
              extract(epoch from now() - registered_at)::bigint as "age_seconds!",
              cpu_millis, reserved_cpu_millis, memory_mib, reserved_memory_mib, open_attempts, max_attempts
-           from hosts"#
+           from hosts where forgotten_at is null"#
     )
     .fetch_all(connection)
     .await?;
@@ -98,6 +98,7 @@ pub async fn gpus(connection: &mut Conn, expected_percent: u32) -> Result<Vec<Gp
              coalesce(o.foreign_mib, 0) as "foreign_mib!", o.utilization_percent as "utilization_percent?",
              coalesce(l.unseen, 0) as "unseen!"
            from gpus g
+           join hosts h on h.id = g.host_id and h.forgotten_at is null
            left join gpu_observed o on o.gpu_uuid = g.uuid
            left join (
                select gpu_uuid, count(*) as unseen from gpu_leases

@@ -67,7 +67,7 @@ pub async fn contacts(connection: &mut Conn) -> Result<Contacts, Error> {
     let hosts = sqlx::query!(
         r#"select h.id, h.name, h.presence as "presence: Col<Presence>", h.guarded,
              coalesce((select sum(l.contact) from launchers l where l.host_id = h.id), 0)::bigint as "contact!"
-           from hosts h"#
+           from hosts h where h.forgotten_at is null"#
     )
     .fetch_all(connection)
     .await?;

@@ -1,6 +1,6 @@
 //! How much waits in each queue, for metrics and for people.
 
-use sqlx::{PgPool, Row};
+use sqlx::{PgExecutor, Row};
 use ulid::Ulid;
 
 use super::{Error, Queue};
@@ -21,7 +21,7 @@ pub struct QueueStats {
 ///
 /// # Errors
 /// [`Error::Stats`].
-pub async fn stats(pool: &PgPool) -> Result<Vec<QueueStats>, Error> {
+pub async fn stats(executor: impl PgExecutor<'_>) -> Result<Vec<QueueStats>, Error> {
     let rows = sqlx::query(
         "select job_type, count(*) as depth, min(id) as oldest,
                 (extract(epoch from now()) * 1000)::bigint as now_ms
@@ -30,7 +30,7 @@ pub async fn stats(pool: &PgPool) -> Result<Vec<QueueStats>, Error> {
          group by job_type
          order by job_type",
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await
     .map_err(Error::Stats)?;
 

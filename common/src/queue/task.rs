@@ -4,7 +4,10 @@
 
 use std::{fmt, str::FromStr};
 
-use cyberbrain_core::ids::{AttemptId, HostId, RunId, RunJobId};
+use cyberbrain_core::{
+    ids::{AttemptId, HostId, RunId, RunJobId},
+    text_enum,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The payload format written by this build, and the only one it reads.
@@ -21,26 +24,15 @@ pub enum Queue {
     Launch(HostId),
 }
 
-/// A queue without its host: what a metric may carry as a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum QueueKind {
-    /// See [`Queue::Runs`].
-    Runs,
-    /// See [`Queue::RunJobs`].
-    RunJobs,
-    /// See [`Queue::Launch`].
-    Launch,
-}
-
-impl QueueKind {
-    /// The label's text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Runs => "runs",
-            Self::RunJobs => "run_jobs",
-            Self::Launch => "launch",
-        }
+text_enum! {
+    /// A queue without its host: what a metric may carry as a label.
+    QueueKind("queue") {
+        /// See [`Queue::Runs`].
+        Runs = "runs",
+        /// See [`Queue::RunJobs`].
+        RunJobs = "run_jobs",
+        /// See [`Queue::Launch`].
+        Launch = "launch",
     }
 }
 

@@ -15,6 +15,22 @@ mod listener;
 /// reconciled. The scheduler then looks at once instead of within five seconds.
 pub const CAPACITY_FREED: &str = "cyberbrain_capacity_freed";
 
+/// How long a single wake may take.
+const SEND_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Sends one wake now, for changes that people make: rare enough to need no debouncing. A wake that can't be sent costs
+/// time only, so it is logged and forgotten.
+pub(crate) async fn send(connection: &mut sqlx::PgConnection, channel: &'static str) {
+    let sending = sqlx::query("select pg_notify($1, '')").bind(channel).execute(connection);
+    match tokio::time::timeout(SEND_TIMEOUT, sending).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(channel, error = &error as &dyn std::error::Error, "a wake was not sent");
+        }
+        Err(_) => tracing::warn!(channel, "a wake was not sent in time"),
+    }
+}
+
 pub use backoff::Backoff;
 pub use debouncer::Debouncer;
 pub use listener::{Wakes, listen};

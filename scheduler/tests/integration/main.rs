@@ -8,6 +8,7 @@ mod deadlines;
 mod delivery;
 mod history;
 mod leadership;
+mod machines;
 mod maintenance;
 mod placement;
 mod reaper;

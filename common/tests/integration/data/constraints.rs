@@ -214,6 +214,23 @@ const CASES: &[(&str, &str)] = &[
     ("run_approvals_decision_known", "update run_approvals set decision = 'maybe'"),
     ("run_approvals_decided_by_size", "update run_approvals set decided_by = ''"),
     ("run_approvals_reason_size", "update run_approvals set reason = repeat('x', 501)"),
+    ("hosts_cordon_reason_size", "update hosts set cordon_reason = repeat('x', 501)"),
+    ("gpus_cordon_reason_size", "update gpus set cordon_reason = repeat('x', 501)"),
+    ("queue_pauses_paused_by_size", "update queue_pauses set paused_by = ''"),
+    ("queue_pauses_reason_size", "update queue_pauses set reason = repeat('x', 501)"),
+    ("host_cleanups_requested_by_size", "update host_cleanups set requested_by = ''"),
+    ("host_cleanups_seen_not_negative", "update host_cleanups set seen = -1"),
+    ("host_cleanups_removed_not_negative", "update host_cleanups set removed = -1"),
+    ("host_cleanups_quarantined_not_negative", "update host_cleanups set quarantined = -1"),
+    ("host_cleanups_done_whole", "update host_cleanups set done_at = null"),
+    ("host_cleanups_done_whole", "update host_cleanups set removed = null"),
+    (
+        "host_cleanups_one_open",
+        "insert into host_cleanups (id, host_id, requested_by)
+         select gen_random_uuid(), host_id, 'one' from host_cleanups;
+         insert into host_cleanups (id, host_id, requested_by)
+         select gen_random_uuid(), host_id, 'two' from host_cleanups limit 1",
+    ),
     ("queue_pauses_queue_known", "update queue_pauses set queue = 'odd'"),
     // the ledgers, by way of what books them
     (

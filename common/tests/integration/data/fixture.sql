@@ -61,3 +61,5 @@ insert into idempotency_keys (principal, route, key, fingerprint, run_id) values
 insert into run_approvals (run_id, decision, decided_by) values
     ('00000000-0000-0000-0000-000000000003', 'approved', 'test');
 insert into queue_pauses (queue, paused_by) values ('runs', 'test');
+insert into host_cleanups (id, host_id, requested_by, done_at, seen, removed, quarantined)
+    select '00000000-0000-0000-0000-000000000021', id, 'test', now(), 1, 1, 0 from hosts limit 1;

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use cyberbrain_common::ids::fresh;
+use cyberbrain_common::{db::machines::last_cleanup, ids::fresh, machines::request_cleanup};
 use cyberbrain_core::{
+    audit::Actor,
     ids::{AttemptId, Fence, InstanceId},
     lifecycle::{AttemptState, Event, FailureKind},
     spec::{Network, Resources},
@@ -109,6 +110,35 @@ async fn a_stray_is_told_of_and_left_alone() {
     assert_eq!(told.len(), 1, "once");
     assert!(told[0].contains(stray.name.as_str()), "{told:?}");
     assert!(matches!(engine.inspect(&stray.name).await, Observation::Running { .. }), "it lives");
+}
+
+#[tokio::test]
+async fn a_cleanup_that_was_asked_for_removes_what_is_over_and_tells_what_it_saw() {
+    let Some((world, engine)) = World::simulated().await else { return };
+    let _launcher = world.launcher(&[]).await;
+    let job = world.simulation("run_ms=50").await;
+    let over = world.offer(job).await;
+    world.until_released(over).await;
+    // As if the engine had brought it back, and one that nobody knows.
+    let (back, stray) = (container(world.instance, over, 1), container(world.instance, fresh(), 1));
+    for plan in [&back, &stray] {
+        engine.create(plan).await.unwrap();
+        engine.start(&plan.name).await.unwrap();
+    }
+    let mut connection = world.pool.acquire().await.unwrap();
+    let host = world.host().await;
+    request_cleanup(&mut connection, host, &Actor::Key("boss".to_owned())).await.unwrap();
+    let counts = wait_for("the outcome", PATIENCE, async || {
+        let cleanup = last_cleanup(&mut world.pool.acquire().await.unwrap(), host).await.unwrap().unwrap();
+        cleanup.done.map(|done| done.counts)
+    })
+    .await;
+    assert_eq!((counts.quarantined, counts.seen >= 1), (1, true), "{counts:?}");
+    assert!(matches!(engine.inspect(&back.name).await, Observation::Absent), "it is over");
+    assert!(
+        matches!(engine.inspect(&stray.name).await, Observation::Running { .. }),
+        "nobody knows whose it is"
+    );
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use sqlx::{Postgres, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    events::Feed,
     files::{Slots, UploadStore},
     mcp,
     problem::Problem,
@@ -23,13 +24,15 @@ pub struct App {
     mcp: Arc<mcp::Allowed>,
     uploads: UploadStore,
     slots: Slots,
+    feed: Feed,
 }
 
 impl App {
     /// `stopping` makes `/readyz` say so, so that a load balancer looks elsewhere.
     #[must_use]
     pub fn new(pool: Pool, stopping: CancellationToken, uploads: UploadStore) -> Self {
-        Self { pool, stopping, mcp: Arc::default(), uploads, slots: Slots::default() }
+        let feed = Feed::new(pool.clone(), stopping.clone());
+        Self { pool, stopping, feed, mcp: Arc::default(), uploads, slots: Slots::default() }
     }
 
     /// Lets MCP clients in by further `Host` and `Origin` headers.
@@ -73,5 +76,9 @@ impl App {
 
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.feed
     }
 }

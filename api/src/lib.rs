@@ -9,6 +9,7 @@ mod auth;
 mod run;
 mod serve;
 
+mod events;
 mod extract;
 mod files;
 mod handlers;

@@ -25,12 +25,15 @@ use crate::problem::{Kind, Problem};
 const TRANSFERS: usize = 64;
 /// Logs that are followed at once.
 const FOLLOWERS: usize = 64;
+/// Streams of events at once.
+const LISTENERS: usize = 256;
 
 /// How many transfers and streams may be open.
 #[derive(Debug, Clone)]
 pub(crate) struct Slots {
     transfers: Arc<Semaphore>,
     followers: Arc<Semaphore>,
+    listeners: Arc<Semaphore>,
 }
 
 impl Default for Slots {
@@ -38,6 +41,7 @@ impl Default for Slots {
         Self {
             transfers: Arc::new(Semaphore::new(TRANSFERS)),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            listeners: Arc::new(Semaphore::new(LISTENERS)),
         }
     }
 }
@@ -51,6 +55,11 @@ impl Slots {
     /// A place for a log that is followed, until it is dropped.
     pub(crate) fn follower(&self) -> Result<OwnedSemaphorePermit, Problem> {
         take(&self.followers, FOLLOWERS)
+    }
+
+    /// A place for a stream of events, until it is dropped.
+    pub(crate) fn listener(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        take(&self.listeners, LISTENERS)
     }
 }
 

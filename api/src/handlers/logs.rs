@@ -14,9 +14,9 @@ use cyberbrain_core::ids::{Fence, RunJobId};
 
 use crate::{
     app::App,
-    extract::{Id, Query},
+    extract::{Id, Query, last_event, wrong_event},
     files::{Follow, Position, Remote, Segments},
-    problem::{FieldError, Kind, Part, Problem},
+    problem::{Kind, Problem},
 };
 
 pub(crate) const MOST_ATTEMPTS: i64 = i32::MAX as i64;
@@ -52,7 +52,7 @@ pub(crate) async fn stream(
 ) -> Result<Response, Problem> {
     let number = take_attempt(&mut query);
     query.finish()?;
-    let last = last_event(&headers)?;
+    let last: Option<Position> = last_event(&headers)?;
     if let (Some(last), Some(number)) = (last, number)
         && last.attempt != number
     {
@@ -83,20 +83,6 @@ fn answer(media_type: &'static str, body: Body) -> Response {
 
 fn take_attempt(query: &mut Query) -> Option<i32> {
     query.take_number("attempt", 1, MOST_ATTEMPTS).and_then(|number| number.try_into().ok())
-}
-
-fn last_event(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    match value.to_str().unwrap_or("?") {
-        // Browsers leave it out, others send it empty.
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|wrong| wrong_event(&format!("{wrong}"))),
-    }
-}
-
-fn wrong_event(detail: &str) -> Problem {
-    let at = FieldError::new(Part::Header, "/Last-Event-ID", detail);
-    Problem::new(Kind::InvalidHeader, detail).errors(vec![at])
 }
 
 /// The attempt, and who has its files.

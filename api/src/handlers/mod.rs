@@ -6,6 +6,7 @@ pub(crate) mod containers;
 pub(crate) mod directives;
 pub(crate) mod docs;
 pub(crate) mod download;
+pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod launch;

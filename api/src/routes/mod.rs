@@ -5,6 +5,7 @@ mod allowlists;
 mod answer;
 mod containers;
 mod directives;
+mod events;
 mod files;
 mod jobs;
 mod machines;
@@ -139,6 +140,7 @@ impl std::fmt::Debug for Route {
 pub const GROUPS: &[(&str, &[Route])] = &[
     ("Runs", runs::ROUTES),
     ("Decisions and repeats", repeats::ROUTES),
+    ("Events", events::ROUTES),
     ("Files", files::ROUTES),
     ("Machines", machines::ROUTES),
     ("Directives", directives::ROUTES),

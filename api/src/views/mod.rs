@@ -3,6 +3,7 @@
 mod allowlist;
 mod bulk;
 mod container;
+mod event;
 mod library;
 mod machine;
 mod run;
@@ -13,6 +14,7 @@ mod worker;
 pub(crate) use allowlist::{AllowedContainerPage, AllowedContainerView, WorkerImagePage, WorkerImageView};
 pub(crate) use bulk::BulkView;
 pub(crate) use container::ContainerPage;
+pub(crate) use event::EventView;
 pub(crate) use library::{DirectivePage, DirectiveView, JobPage, JobView};
 pub(crate) use machine::{GpuList, GpuView, HostDetail, HostList};
 pub(crate) use run::{ArtifactPage, ArtifactView, ReportView, RunPage, RunView};

@@ -9,8 +9,9 @@ use crate::harness::{Answer, Api, request};
 
 async fn call(api: &Api, route: &Route, authorization: Option<&str>) -> Answer {
     let path = route.path.replace("{id}", "01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00").replace("{name}", "nobody");
-    let headers: Vec<(&str, &str)> =
-        authorization.map(|value| ("authorization", value)).into_iter().collect();
+    // Streams that have no end refuse it; nobody else looks at it.
+    let mut headers = vec![("last-event-id", "none")];
+    headers.extend(authorization.map(|value| ("authorization", value)));
     api.send(request(route.method.as_str(), &path, None, &headers, Body::empty())).await
 }
 

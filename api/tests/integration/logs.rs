@@ -1,19 +1,16 @@
 //! What workers wrote, as a text and as it comes in.
 
-use std::{fs::OpenOptions, io::Write as _, time::Duration};
+use std::{fs::OpenOptions, io::Write as _};
 
 use axum::body::Body;
-use http_body_util::BodyExt as _;
 use serde_json::json;
-use tower::ServiceExt as _;
 
 use crate::{
+    following::{Following, PATIENCE, events},
     harness::{Answer, Api, request},
     host_files::HostFiles,
     machines,
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A run job that runs, and the directory of its attempt.
 struct Worker {
@@ -65,45 +62,12 @@ impl Worker {
 
     async fn follow(&self) -> Following {
         let path = format!("/api/v1/run-jobs/{}/logs/stream", self.run_job);
-        let asked =
-            request("GET", &path, Some(&self.api.viewer), &[("accept-encoding", "gzip")], Body::empty());
-        let response = self.api.router.clone().oneshot(asked).await.unwrap();
-        assert_eq!(response.status().as_u16(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert!(!response.headers().contains_key("content-encoding"), "events are not held back");
-        Following { body: response.into_body(), seen: String::new() }
+        Following::open(&self.api, &path, None).await
     }
 }
 
-/// A stream that is open.
-struct Following {
-    body: Body,
-    seen: String,
-}
-
-impl Following {
-    async fn until(&mut self, text: &str) {
-        while !self.seen.contains(text) {
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
-            let frame = frame.unwrap_or_else(|_| panic!("{text:?} does not come, but {}", self.seen));
-            let Some(frame) = frame else { panic!("it ended without {text:?}: {}", self.seen) };
-            self.seen.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
-        }
-    }
-
-    async fn ends(&mut self) {
-        while let Some(frame) = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("it ends") {
-            self.seen.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
-        }
-    }
-}
-
-/// Id and text of each line.
-fn lines(events: &str) -> Vec<(String, String)> {
-    let field =
-        |event: &str, name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-    let events = events.split("\n\n").filter(|event| event.contains("event: log"));
-    events.map(|event| (field(event, "id: ").unwrap(), field(event, "data: ").unwrap())).collect()
+fn lines(text: &str) -> Vec<(String, String)> {
+    events(text, "log")
 }
 
 #[tokio::test]

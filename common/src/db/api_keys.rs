@@ -78,6 +78,19 @@ pub async fn find(connection: &mut Conn, prefix: &str) -> Result<Option<StoredKe
     }))
 }
 
+/// Whether the key of this id is neither revoked nor expired.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn is_valid(connection: &mut Conn, key: ApiKeyId) -> Result<bool, Error> {
+    let valid = sqlx::query_scalar!(
+        r#"select exists (select from api_keys
+             where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())) as "valid!""#,
+        key.uuid(),
+    );
+    Ok(valid.fetch_one(connection).await?)
+}
+
 /// Writes down that the key was used, unless somebody else is writing it right now.
 ///
 /// # Errors

@@ -47,6 +47,16 @@ pub async fn ensure(connection: &mut Conn) -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes the order of the audit trail that of this server where the trail was written by another one. Returns how many rows
+/// it found.
+///
+/// # Errors
+/// When the database can't be written.
+pub async fn settle_trail(connection: &mut Conn) -> Result<i32, Error> {
+    let settled = sqlx::query_scalar!(r#"select settle_audit_transactions() as "settled!""#);
+    Ok(settled.fetch_one(connection).await?)
+}
+
 /// Reads the identity.
 ///
 /// # Errors

@@ -38,6 +38,7 @@ async fn apply(connection: &mut Conn, url: &str) -> Result<(), Error> {
     queue::setup(&options(url, "cyberbrain-migrate")?).await?;
     let mut tx = connection.begin().await?;
     instance::ensure(&mut tx).await?;
+    instance::settle_trail(&mut tx).await?;
     seed::plant(&mut tx).await?;
     tx.commit().await?;
     Ok(())

@@ -18,6 +18,7 @@ pub mod audit_trail;
 pub mod closing;
 pub mod contact;
 pub mod deadlines;
+pub mod events;
 pub mod gpus;
 pub mod hosts;
 pub mod idempotency;

@@ -101,3 +101,27 @@ async fn rows_that_came_before_their_partition_move_into_it() {
     assert_eq!(sqlx::query_scalar::<_, i64>(in_default).fetch_one(&mut connection).await.unwrap(), 0);
     assert_eq!(refused_everywhere(&mut connection).await, [""; 0]);
 }
+
+#[tokio::test]
+async fn the_trail_of_another_server_goes_before_what_is_written_here() {
+    let Some((db, mut connection)) = trail().await else { return };
+    // Restored from a server that has seen more transactions.
+    sqlx::raw_sql(
+        "insert into worker_audit (id, operation, actor, tx)
+             values (gen_random_uuid(), 'submit', 'elsewhere', 9000000000000);
+         insert into worker_audit (id, at, operation, actor, tx)
+             values (gen_random_uuid(), '2001-01-01', 'submit', 'elsewhere', 9000000000001)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let own = "select min(tx) from worker_audit where actor = 'test'";
+    let before: i64 = sqlx::query_scalar(own).fetch_one(&mut connection).await.unwrap();
+    cyberbrain_common::db::migrate(&db.url).await.unwrap();
+    let others = "select max(tx) from worker_audit where actor = 'elsewhere'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(others).fetch_one(&mut connection).await.unwrap(), 0);
+    assert_eq!(sqlx::query_scalar::<_, i64>(own).fetch_one(&mut connection).await.unwrap(), before);
+    assert_eq!(refused_everywhere(&mut connection).await, [""; 0]);
+    let again = "select settle_audit_transactions()";
+    assert_eq!(sqlx::query_scalar::<_, i32>(again).fetch_one(&mut connection).await.unwrap(), 0);
+}

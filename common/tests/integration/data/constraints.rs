@@ -208,6 +208,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     ("api_keys_prefix_form", "update api_keys set prefix = 'short'"),
     ("api_keys_hash_size", "update api_keys set secret_sha256 = 'short'"),
+    ("sessions_token_size", "update sessions set token_sha256 = 'short'"),
     ("api_keys_scope_known", "update api_keys set scope = 'root'"),
     ("idempotency_keys_size", "update idempotency_keys set key = ''"),
     ("idempotency_keys_size", "update idempotency_keys set key = repeat('x', 256)"),

@@ -56,6 +56,8 @@ insert into schedule_firings (schedule_id, due_at, run_id) values
     ('00000000-0000-0000-0000-000000000011', now(), '00000000-0000-0000-0000-000000000003');
 insert into api_keys (id, name, prefix, secret_sha256, scope) values
     ('00000000-0000-0000-0000-000000000012', 'key', 'abcd1234', decode(repeat('00', 32), 'hex'), 'viewer');
+insert into sessions (token_sha256, api_key_id, expires_at)
+select sha256('session'), id, now() + interval '1 hour' from api_keys limit 1;
 insert into idempotency_keys (principal, route, key, fingerprint, run_id) values
     ('test', 'runs', 'k', '', '00000000-0000-0000-0000-000000000003');
 insert into run_approvals (run_id, decision, decided_by) values

@@ -28,6 +28,7 @@ mod machines;
 mod mcp;
 mod mcp_allowlist;
 mod mcp_entries;
+mod mcp_promises;
 mod mcp_tasks;
 mod noise;
 mod refusals;

@@ -21,6 +21,8 @@ const FILE_NAME: &str = r"^(?!\.{1,2}$)[^/\u0000-\u001f\u007f-\u009f]+$";
 
 /// `*` or a list of entity tags.
 const TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*"){0,31})$"#;
+/// One line.
+const TEXT: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// What can be asked for by name.
 const NAME: &str = r"^[^\u0000-\u001f\u007f-\u009f]{1,255}$";
 
@@ -102,7 +104,7 @@ fn path_parameter(name: &str) -> Parameter {
 fn query_parameter(parameter: &QueryParameter) -> Parameter {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     let schema = match parameter.form {
-        Form::Text => text().max_length(Some(1_024)),
+        Form::Text => text().max_length(Some(1_024)).pattern(Some(TEXT)),
         Form::Cursor => text(),
         Form::OneOf(words) => text().enum_values(Some(words.iter().copied())),
         Form::FileName => text().min_length(Some(1)).max_length(Some(255)).pattern(Some(FILE_NAME)),

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     events::Feed,
     files::{Slots, UploadStore},
+    limit::{LimitArgs, Limits},
     mcp,
     problem::Problem,
 };
@@ -25,6 +26,7 @@ pub struct App {
     uploads: UploadStore,
     slots: Slots,
     feed: Feed,
+    limits: Option<Limits>,
 }
 
 impl App {
@@ -32,7 +34,7 @@ impl App {
     #[must_use]
     pub fn new(pool: Pool, stopping: CancellationToken, uploads: UploadStore) -> Self {
         let feed = Feed::new(pool.clone(), stopping.clone());
-        Self { pool, stopping, feed, mcp: Arc::default(), uploads, slots: Slots::default() }
+        Self { pool, stopping, feed, mcp: Arc::default(), uploads, slots: Slots::default(), limits: None }
     }
 
     /// Lets MCP clients in by further `Host` and `Origin` headers.
@@ -40,6 +42,17 @@ impl App {
     pub fn allow_mcp(mut self, allowed: mcp::Allowed) -> Self {
         self.mcp = Arc::new(allowed);
         self
+    }
+
+    /// Bounds how often somebody may ask.
+    #[must_use]
+    pub fn limit(mut self, args: &LimitArgs) -> Self {
+        self.limits = Some(Limits::new(args));
+        self
+    }
+
+    pub(crate) const fn limits(&self) -> Option<&Limits> {
+        self.limits.as_ref()
     }
 
     /// The endpoint `/mcp`.

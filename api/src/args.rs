@@ -1,17 +1,31 @@
 //! Options of the api role.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args as ClapArgs;
 use cyberbrain_common::config::{DatabaseArgs, DirectoryArgs, SupervisionArgs, TelemetryArgs};
 
+use crate::limit::LimitArgs;
+
 /// Serve the REST API.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Args {
-    /// Address and port to listen on; port 0 takes a free one. Keys travel in the clear: put TLS in front before
-    /// binding to anything but loopback
+    /// Address and port to listen on; port 0 takes a free one. Anything but loopback needs --tls-cert and --tls-key, or
+    /// --allow-plaintext
     #[arg(long, env = "CYBER_BRAIN_BIND", default_value = "127.0.0.1:9595")]
     pub bind: SocketAddr,
+    /// PEM file with the certificate chain, the own certificate first: serve HTTPS
+    #[arg(long, env = "CYBERBRAIN_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of the certificate
+    #[arg(long, env = "CYBERBRAIN_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Serve others than this machine without TLS: API keys travel in the clear, so only behind a proxy that has TLS, or
+    /// on a network that you trust
+    #[arg(long, env = "CYBERBRAIN_ALLOW_PLAINTEXT")]
+    pub allow_plaintext: bool,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// Further values of the Host header that MCP requests may have, e.g. the name of this service on the LAN
     #[arg(long, env = "CYBERBRAIN_MCP_ALLOWED_HOSTS", value_delimiter = ',')]
     pub mcp_allowed_hosts: Vec<String>,

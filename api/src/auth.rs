@@ -3,6 +3,8 @@
 //! It runs before the body is read, so that nobody without a key makes us read megabytes. Query parameters that a route
 //! does not know are refused here too, after the key.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use axum::{
     extract::{FromRequestParts, Request, State},
     http::{HeaderMap, Uri, header, request::Parts},
@@ -16,7 +18,11 @@ use crate::{
     extract::Query,
     problem::{Kind, Problem},
     routes::{Access, Route},
+    serve::Peer,
 };
+
+/// Stands for the address of a request that came over no connection of ours.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Lets the request through, with its [`Principal`] as an extension.
 pub(crate) async fn guard(
@@ -24,7 +30,8 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match check(&app, route, request.headers(), request.uri()).await {
+    let from = request.extensions().get::<Peer>().map_or(UNKNOWN, |peer| peer.0.ip());
+    match check(&app, route, from, request.headers(), request.uri()).await {
         Ok(caller) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
@@ -35,12 +42,18 @@ pub(crate) async fn guard(
     }
 }
 
-async fn check(app: &App, route: &Route, headers: &HeaderMap, uri: &Uri) -> Result<Option<Caller>, Problem> {
+async fn check(
+    app: &App,
+    route: &Route,
+    from: IpAddr,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<Option<Caller>, Problem> {
     let needed = match route.access {
         Access::Open => return Ok(None),
         Access::Scope(needed) => needed,
     };
-    let principal = authenticate(app, headers).await?;
+    let principal = authenticate(app, from, bearer(headers)).await?;
     if !principal.scope.covers(needed) {
         return Err(forbidden(&principal, needed));
     }
@@ -48,10 +61,30 @@ async fn check(app: &App, route: &Route, headers: &HeaderMap, uri: &Uri) -> Resu
     Ok(Some(Caller(principal)))
 }
 
-async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
-    let key = bearer(headers)?;
-    let mut connection = app.connection().await?;
-    Ok(keys::authenticate(&mut connection, key).await?)
+/// Who holds this key. Too many wrong ones from an address shut it out for a while.
+pub(crate) async fn authenticate(
+    app: &App,
+    from: IpAddr,
+    key: Result<&str, Problem>,
+) -> Result<Principal, Problem> {
+    if let Some(limits) = app.limits() {
+        limits.admit(from)?;
+    }
+    let found = match key {
+        Ok(key) => {
+            let mut connection = app.connection().await?;
+            keys::authenticate(&mut connection, key).await.map_err(Problem::from)
+        }
+        Err(problem) => Err(problem),
+    };
+    match (found, app.limits()) {
+        (Ok(principal), Some(limits)) => limits.request(principal.key).map(|()| principal),
+        (Err(problem), Some(limits)) if problem.kind == Kind::Unauthorized => {
+            limits.failed(from)?;
+            Err(problem)
+        }
+        (found, _) => found,
+    }
 }
 
 /// The key of `Authorization: Bearer …`.

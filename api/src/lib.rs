@@ -14,17 +14,22 @@ mod extract;
 mod files;
 mod handlers;
 mod layers;
+mod limit;
 pub mod mcp;
 pub mod openapi;
 mod problem;
 mod routes;
+mod tls;
 mod views;
 
 pub use app::App;
 pub use args::Args;
 pub use files::UploadStore;
+pub use limit::LimitArgs;
 pub use problem::{FieldError, Kind, Part, Problem};
 pub use routes::{
     Access, Answer, Content, Form, GROUPS, Method, QueryParameter, Route, Takes, router, routes,
 };
 pub use run::{Error, run};
+pub use serve::Peer;
+pub use tls::TlsError;

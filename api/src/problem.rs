@@ -315,6 +315,18 @@ impl From<pausing::Error> for Problem {
     }
 }
 
+impl From<keys::KeyError> for Problem {
+    fn from(error: keys::KeyError) -> Self {
+        match error {
+            keys::KeyError::Invalid(problems) => invalid(problems),
+            keys::KeyError::NameTaken(_) | keys::KeyError::LastAdmin(_) => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
+            keys::KeyError::Database(error) => error.into(),
+        }
+    }
+}
+
 fn idempotency_key(detail: &str) -> FieldError {
     FieldError::new(Part::Header, "/Idempotency-Key", detail)
 }

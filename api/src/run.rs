@@ -14,7 +14,15 @@ use cyberbrain_common::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, args::Args, files::UploadStore, mcp::Allowed, routes::router, serve::serve};
+use crate::{
+    app::App,
+    args::Args,
+    files::UploadStore,
+    mcp::Allowed,
+    routes::router,
+    serve::serve,
+    tls::{self, TlsError},
+};
 
 const CONNECTIONS: PoolSize = PoolSize(16);
 /// Between two looks at whether the database is ready.
@@ -31,6 +39,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error(
+        "{0} is not loopback, and without TLS API keys would travel in the clear: give --tls-cert and --tls-key, or \
+         --allow-plaintext behind a proxy that has TLS"
+    )]
+    Plaintext(SocketAddr),
+    #[error("TLS can't be set up")]
+    Tls(#[from] TlsError),
     #[error("logs and metrics can't be set up")]
     Telemetry(#[from] telemetry::Error),
     #[error("DATABASE_URL is not usable")]
@@ -47,14 +62,22 @@ pub enum Error {
 /// See [`Error`]; the address is taken, or the data directory can't be written.
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let bind = |source| Error::Bind { address: args.bind, source };
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
+        (Some(_) | None, _) => None,
+    };
+    if tls.is_none() && !args.bind.ip().is_loopback() && !args.allow_plaintext {
+        return Err(Error::Plaintext(args.bind));
+    }
     let listener = TcpListener::bind(args.bind).await.map_err(bind)?;
     let telemetry = telemetry::init(&args.telemetry, "api").await?;
     let address = listener.local_addr().map_err(bind)?;
-    if !address.ip().is_loopback() {
+    if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "not bound to loopback: keys travel in the clear unless TLS is in front");
     }
     let pool = db::pool(&args.database.database_url, "cyberbrain-api", CONNECTIONS)?;
-    let url = format!("http://{address}");
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
     let announcement =
         Ready { url: Some(url.clone()), metrics_url: Some(telemetry.metrics_url), ..Ready::of("api") };
 
@@ -66,9 +89,10 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let served = tokio::spawn({
         let allowed =
             Allowed { hosts: args.mcp_allowed_hosts.clone(), origins: args.mcp_allowed_origins.clone() };
-        let app = App::new(pool.clone(), stop.clone(), uploads.clone()).allow_mcp(allowed);
+        let app =
+            App::new(pool.clone(), stop.clone(), uploads.clone()).allow_mcp(allowed).limit(&args.limits);
         let (router, stop) = (router(&app), stop.clone());
-        async move { serve(listener, router, &stop).await }
+        async move { serve(listener, router, tls, &stop).await }
     });
     tracing::info!(url, docs = format!("{url}/api/docs"), "api listens");
     let prepared = prepare(&pool, &args.directories.data_dir, &stop).await;

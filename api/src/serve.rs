@@ -3,9 +3,9 @@
 //! Bounds what axum's own loop does not: the number of connections, the time until a request's head is there, and the
 //! time that a client reads nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use cyberbrain_common::stall::StallLimit;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -15,8 +15,10 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// Connections at once; more wait in the kernel's queue.
@@ -28,8 +30,20 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How long open requests may take after the stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves until `stop`. Connections that are busy then get ten seconds.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: &CancellationToken) {
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// Serves until `stop`, with TLS or in the clear. Connections that are busy then get ten seconds.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    stop: &CancellationToken,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let connections = GracefulShutdown::new();
@@ -39,7 +53,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: &Cancella
             () = stop.cancelled() => break,
             accepted = accept(&listener, &permits) => accepted,
         };
-        let (stream, permit) = match accepted {
+        let (stream, peer, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Mostly: no file descriptor is free. One is, soon.
@@ -48,11 +62,22 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: &Cancella
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = connections
-            .watch(http.serve_connection(TokioIo::new(StallLimit::new(stream, STALL_LIMIT)), service));
+        let service = TowerToHyperService::new(router.clone().layer(Extension(Peer(peer))));
+        let stream = StallLimit::new(stream, STALL_LIMIT);
+        let (http, watcher) = (http.clone(), connections.watcher());
+        let tls = tls.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = match tls {
+                None => watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await,
+                Some(tls) => match timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await
+                    }
+                    Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => return tracing::debug!("a TLS handshake took too long"),
+                },
+            };
+            if let Err(error) = ended {
                 // Clients that go away are no news.
                 tracing::debug!(%error, "a connection ended early");
             }
@@ -60,7 +85,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: &Cancella
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
+    if timeout(DRAIN, connections.shutdown()).await.is_err() {
         tracing::warn!(waited_seconds = DRAIN.as_secs(), "some requests did not end in time");
     }
 }
@@ -68,10 +93,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: &Cancella
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // Answers are small: don't hold them back.
     let _ = stream.set_nodelay(true);
-    Ok((stream, permit))
+    Ok((stream, peer, permit))
 }

@@ -29,6 +29,7 @@ pub const LAUNCHER_HEARTBEAT_AGE: &str = "cyberbrain_launcher_heartbeat_age_seco
 pub const AUDIT_STRAYED_ROWS: &str = "cyberbrain_audit_strayed_rows";
 pub const HTTP_REQUESTS: &str = "cyberbrain_http_requests_total";
 pub const HTTP_DURATION: &str = "cyberbrain_http_request_duration_seconds";
+pub const HTTP_LIMITED: &str = "cyberbrain_http_requests_limited_total";
 pub const HTTP_IN_FLIGHT: &str = "cyberbrain_http_requests_in_flight";
 pub const DOCKER_REQUEST_SECONDS: &str = "cyberbrain_docker_request_duration_seconds";
 pub const DOCKER_REQUEST_ERRORS: &str = "cyberbrain_docker_request_errors_total";
@@ -101,6 +102,7 @@ pub fn describe() {
     );
     describe_gauge!(LAUNCHER_HEARTBEAT_AGE, Unit::Seconds, "Counted silence of each host's launchers");
     describe_gauge!(AUDIT_STRAYED_ROWS, "Audit rows outside the partitions of their month");
+    describe_counter!(HTTP_LIMITED, "Requests refused because somebody asks too often, by why");
     describe_counter!(HTTP_REQUESTS, "HTTP requests answered, by method, route and status");
     describe_histogram!(
         HTTP_DURATION,

@@ -1,14 +1,15 @@
-//! Which of two forms of a report the client wants.
+//! Which of the forms of an answer the client wants.
 
 use axum::http::{HeaderMap, header};
 
 use crate::problem::{FieldError, Kind, Part, Problem};
 
-/// A form of a report.
+/// A form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Markdown,
     Json,
+    Csv,
 }
 
 impl Form {
@@ -16,25 +17,26 @@ impl Form {
         match self {
             Self::Markdown => ["text/markdown", "text/*", "*/*"],
             Self::Json => ["application/json", "application/*", "*/*"],
+            Self::Csv => ["text/csv", "text/*", "*/*"],
         }
     }
 }
 
-/// The form that `Accept` prefers; Markdown where it does not matter.
-pub(crate) fn accepted_form(headers: &HeaderMap) -> Result<Form, Problem> {
+/// Which of two forms `Accept` prefers; the first where it does not matter.
+pub(crate) fn accepted_form(headers: &HeaderMap, [first, second]: [Form; 2]) -> Result<Form, Problem> {
     let values: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     if values.is_empty() {
-        return Ok(Form::Markdown);
+        return Ok(first);
     }
     let ranges: Vec<(String, f32)> = values.iter().flat_map(|value| value.split(',')).map(range).collect();
-    let (markdown, json) = (quality(&ranges, Form::Markdown), quality(&ranges, Form::Json));
-    if markdown <= 0.0 && json <= 0.0 {
-        let detail = "the report is text/markdown or application/json";
-        let at = FieldError::new(Part::Header, "/Accept", detail);
+    let (one, other) = (quality(&ranges, first), quality(&ranges, second));
+    if one <= 0.0 && other <= 0.0 {
+        let detail = format!("it is {} or {}", first.names()[0], second.names()[0]);
+        let at = FieldError::new(Part::Header, "/Accept", &detail);
         return Err(Problem::new(Kind::NotAcceptable, detail).errors(vec![at]));
     }
-    Ok(if json > markdown { Form::Json } else { Form::Markdown })
+    Ok(if other > one { second } else { first })
 }
 
 /// One media range with its weight; an unreadable weight counts as 1.
@@ -77,7 +79,7 @@ mod tests {
             if let Some(accept) = accept {
                 headers.insert(header::ACCEPT, accept.parse().unwrap());
             }
-            assert_eq!(accepted_form(&headers).ok(), expected, "{accept:?}");
+            assert_eq!(accepted_form(&headers, [Form::Markdown, Form::Json]).ok(), expected, "{accept:?}");
         }
     }
 }

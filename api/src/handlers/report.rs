@@ -23,7 +23,7 @@ pub(crate) async fn report(
     Id(id): Id<RunId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let form = accepted_form(&headers)?;
+    let form = accepted_form(&headers, [Form::Markdown, Form::Json])?;
     let mut connection = app.connection().await?;
     let report = runs::report(&mut connection, id).await?.ok_or_else(|| Problem::not_found("run", id))?;
     if !report.status.is_terminal() {
@@ -35,7 +35,7 @@ pub(crate) async fn report(
         Form::Markdown => {
             report.markdown.map(|text| ([(header::CONTENT_TYPE, MARKDOWN)], text).into_response())
         }
-        Form::Json => report.json.map(|value| Json(value).into_response()),
+        Form::Json | Form::Csv => report.json.map(|value| Json(value).into_response()),
     };
     let mut response = body.ok_or_else(|| Problem::not_found("report of run", id))?;
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));

@@ -10,6 +10,7 @@ mod files;
 mod jobs;
 mod machines;
 mod query;
+mod records;
 mod repeats;
 mod runs;
 mod service;
@@ -99,6 +100,7 @@ impl Route {
                 Kind::InvalidQuery,
                 Kind::DatabaseUnavailable,
                 Kind::Busy,
+                Kind::RateLimited,
             ]),
         }
         if self.path.contains('{') && self.access != Access::Open {
@@ -147,6 +149,7 @@ pub const GROUPS: &[(&str, &[Route])] = &[
     ("Jobs", jobs::ROUTES),
     ("Allowlists", allowlists::ROUTES),
     ("Containers", containers::ROUTES),
+    ("Keys and records", records::ROUTES),
     ("Service", service::ROUTES),
 ];
 

@@ -198,7 +198,7 @@ impl From<Attempt> for AttemptView {
 
 /// One row of the audit trail.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct AuditView {
+pub(super) struct AuditView {
     id: Uuid,
     at: DateTime<Utc>,
     operation: Operation,

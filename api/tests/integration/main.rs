@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod allowlists;
+mod api_keys;
 mod approval;
 mod auth;
 mod bulk;
@@ -21,6 +22,7 @@ mod idempotency;
 mod job_templates;
 mod keys;
 mod launch;
+mod limits;
 mod listing;
 mod logs;
 mod machine_verbs;
@@ -31,9 +33,11 @@ mod mcp_entries;
 mod mcp_promises;
 mod mcp_tasks;
 mod noise;
+mod records;
 mod refusals;
 mod repeats;
 mod role;
 mod runs;
 mod since;
+mod tls;
 mod uploads;

@@ -22,11 +22,13 @@ struct Command {
     args: Args,
 }
 
-fn args(database: &str, home: &Path, bind: &str) -> Args {
+/// What the role reads from its command line.
+pub fn args(database: &str, home: &Path, bind: &str, options: &[&str]) -> Args {
     let home = home.display();
     let (data_dir, ready) = (format!("--data-dir={home}/data"), format!("--ready-file={home}/ready"));
     let (database, bind) = (format!("--database-url={database}"), format!("--bind={bind}"));
-    Command::parse_from(["api", &database, &data_dir, &ready, &bind]).args
+    let given = ["api", &database, &data_dir, &ready, &bind];
+    Command::parse_from(given.iter().chain(options)).args
 }
 
 async fn ask(address: SocketAddr, request: &str) -> String {
@@ -45,7 +47,7 @@ async fn the_role_waits_for_its_database_serves_and_stops() {
     let ready_file = home.path().join("ready");
     let shutdown = CancellationToken::new();
     let port = { TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap() };
-    let role = tokio::spawn(run(args(&db.url, home.path(), &port.to_string()), shutdown.clone()));
+    let role = tokio::spawn(run(args(&db.url, home.path(), &port.to_string(), &[]), shutdown.clone()));
 
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let unready = wait_for("the role to listen", Duration::from_secs(20), async || {
@@ -79,7 +81,7 @@ async fn the_role_waits_for_its_database_serves_and_stops() {
     assert!(exposed.contains(line), "{exposed}");
     assert!(exposed.contains("cyberbrain_http_request_duration_seconds_bucket"), "{exposed}");
 
-    let taken = run(args(&db.url, home.path(), &port.to_string()), CancellationToken::new()).await;
+    let taken = run(args(&db.url, home.path(), &port.to_string(), &[]), CancellationToken::new()).await;
     let taken = taken.unwrap_err();
     assert!(matches!(taken, Error::Bind { .. }), "{taken:?}");
     assert!(taken.to_string().contains("CYBER_BRAIN_BIND"), "{taken}");

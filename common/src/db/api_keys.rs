@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use cyberbrain_core::ids::ApiKeyId;
 
-use super::{Col, Conn, Error};
+use super::{Col, Conn, Error, runs::After};
 use crate::keys::Scope;
 
 /// How old `last_used_at` may be before a use is written again.
@@ -136,4 +136,123 @@ pub async fn lock_and_find_admin(connection: &mut Conn) -> Result<bool, Error> {
             .fetch_one(connection)
             .await?;
     Ok(known)
+}
+
+/// A key as people see it: never its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    pub id: ApiKeyId,
+    pub name: String,
+    pub prefix: String,
+    pub scope: Scope,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// To the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+struct Row {
+    id: uuid::Uuid,
+    name: String,
+    prefix: String,
+    scope: Col<Scope>,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for KeyRow {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            name: row.name,
+            prefix: row.prefix,
+            scope: row.scope.0,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+            last_used_at: row.last_used_at,
+        }
+    }
+}
+
+/// A page of keys, newest first, ended ones too.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn list(connection: &mut Conn, after: Option<After>, limit: i64) -> Result<Vec<KeyRow>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, name, prefix, scope as "scope: Col<Scope>", created_at, expires_at, revoked_at, last_used_at
+           from api_keys where $1::timestamptz is null or (created_at, id) < ($1, $2)
+           order by created_at desc, id desc limit $3"#,
+        after.map(|after| after.created_at),
+        after.map(|after| after.id),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// One key.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn by_id(connection: &mut Conn, key: ApiKeyId) -> Result<Option<KeyRow>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, name, prefix, scope as "scope: Col<Scope>", created_at, expires_at, revoked_at, last_used_at
+           from api_keys where id = $1"#,
+        key.uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Into::into))
+}
+
+/// The key with this prefix.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn by_prefix(connection: &mut Conn, prefix: &str) -> Result<Option<KeyRow>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, name, prefix, scope as "scope: Col<Scope>", created_at, expires_at, revoked_at, last_used_at
+           from api_keys where prefix = $1"#,
+        prefix,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Into::into))
+}
+
+/// Lets one transaction at a time end admin keys.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn lock_admins(connection: &mut Conn) -> Result<(), Error> {
+    sqlx::query!(
+        r#"select pg_advisory_xact_lock(hashtextextended('cyberbrain.first_admin_key', 0))::text as "locked""#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whether a valid admin key other than this one is left.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn has_other_admin(connection: &mut Conn, key: ApiKeyId) -> Result<bool, Error> {
+    let left = sqlx::query_scalar!(
+        r#"select exists (select 1 from api_keys where scope = 'admin' and id <> $1 and revoked_at is null
+               and (expires_at is null or expires_at > now())) as "left!""#,
+        key.uuid(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(left)
 }

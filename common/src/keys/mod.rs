@@ -5,6 +5,7 @@
 //! that comparing takes the same time whatever is wrong with it. Deliberately absent: people, passwords, sessions.
 
 mod admin;
+mod request;
 mod text;
 
 use chrono::{DateTime, Utc};
@@ -18,6 +19,7 @@ use sqlx::Connection as _;
 use subtle::ConstantTimeEq as _;
 
 pub use admin::{ADMIN_KEY_FILE, AdminKey, Error as AdminKeyError, NotHere, ensure_admin};
+pub use request::{Error as KeyError, NewKeyRequest, end, make};
 pub use text::{KeyName, KeyText, MalformedKey, MalformedName};
 
 use crate::{

@@ -2,15 +2,15 @@
 
 mod redact;
 
-use std::{io::Write, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, http::header, routing::get};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use self::redact::RedactedStderr;
 pub use self::redact::redact;
+use self::redact::{Lines, Secrets};
 use crate::{
     config::{LogFormat, TelemetryArgs},
     metric,
@@ -87,10 +87,8 @@ async fn serve(listener: TcpListener, handle: PrometheusHandle) {
 
 fn init_logs(args: &TelemetryArgs) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let redacted = args.redact;
-    let writer = move || -> Box<dyn Write> {
-        if redacted { Box::new(RedactedStderr) } else { Box::new(std::io::stderr()) }
-    };
+    let secrets = if args.redact { Secrets::Redacted } else { Secrets::Shown };
+    let writer = move || Lines(secrets);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let registry = tracing_subscriber::registry().with(filter);
     // A second set-up in one process (tests) keeps the first one's lines.

@@ -17,6 +17,7 @@ pub mod library;
 pub mod machines;
 pub mod metric;
 pub mod pausing;
+pub mod placing;
 pub mod postgres;
 pub mod queue;
 pub mod ready;

@@ -4,10 +4,17 @@ use axum::{Json, extract::State, http::StatusCode};
 use cyberbrain_common::{
     cancel::{RunJobCancel, cancel_run_job},
     db::{self, Conn, audit_trail, begin_snapshot, run_jobs},
+    placing::explain,
 };
 use cyberbrain_core::ids::RunJobId;
 
-use crate::{app::App, auth::Caller, extract::Id, problem::Problem, views::RunJobDetail};
+use crate::{
+    app::App,
+    auth::Caller,
+    extract::Id,
+    problem::Problem,
+    views::{ExplainView, RunJobDetail},
+};
 
 /// The most attempts that one answer lists.
 const ATTEMPTS: i64 = 100;
@@ -31,6 +38,17 @@ pub(crate) async fn show(
 ) -> Result<Json<RunJobDetail>, Problem> {
     let mut connection = app.connection().await?;
     Ok(Json(read(&mut connection, id).await?))
+}
+
+/// Why it is where it is.
+pub(crate) async fn explained(connection: &mut Conn, id: RunJobId) -> Result<ExplainView, Problem> {
+    let why = explain(connection, id).await?.ok_or_else(|| Problem::not_found("run job", id))?;
+    Ok(ExplainView::new(why, read(connection, id).await?))
+}
+
+/// `GET /api/v1/run-jobs/{id}/explain`.
+pub(crate) async fn why(State(app): State<App>, Id(id): Id<RunJobId>) -> Result<Json<ExplainView>, Problem> {
+    Ok(Json(explained(&mut *app.connection().await?, id).await?))
 }
 
 /// `POST /api/v1/run-jobs/{id}/cancel`: 202 when it is noted, 200 when it had ended before. Idempotent.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     openapi::{SchemaOf, of},
     problem::Problem,
-    views::{DirectivePage, DirectiveView, GpuList, ReportView, RunJobDetail, RunPage, RunView},
+    views::{DirectivePage, DirectiveView, ExplainView, GpuList, ReportView, RunPage, RunView},
 };
 
 /// What a tool does to the installation; told to clients as annotations.
@@ -186,9 +186,10 @@ pub const TOOLS: &[Tool] = &[
         name: "explain_run_job",
         scope: Scope::Viewer,
         effect: Effect::Reads,
-        about: "Tell why a run job is where it is: its place and why, or what it waits for; its attempts and audit trail.",
+        about: "Tell why a run job is where it is: its place in line and what every card and host has against it, or where it runs \
+                and why there; its attempts and audit trail.",
         input: of::<runs::RunJobReference>,
-        output: of::<RunJobDetail>,
+        output: of::<ExplainView>,
         run: |call, arguments| Box::pin(runs::explain(call, arguments)),
     },
 ];

@@ -9,7 +9,7 @@ use crate::{
     handlers::{artifacts, launch, report, run_jobs, runs},
     openapi::{any_object, of},
     problem::Kind,
-    views::{ArtifactPage, RunJobDetail, RunPage, RunView},
+    views::{ArtifactPage, ExplainView, RunJobDetail, RunPage, RunView},
 };
 
 const SINCE: &str = "true: only runs created after the last successful run finished, with job the last one that holds that \
@@ -126,6 +126,19 @@ pub(super) const ROUTES: &[Route] = &[
         answers: &[json(200, "The run job.", of::<RunJobDetail>)],
         refuses: &[],
         handler: || get(run_jobs::show),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/run-jobs/{id}/explain",
+        name: "explain_run_job",
+        access: VIEWER,
+        query: &[],
+        about: "Explain why a run job is where it is: its place in line and what every card and host has against it, worked out \
+                now by the code that places; or where it runs, and why there.",
+        takes: Takes::Nothing,
+        answers: &[json(200, "Why.", of::<ExplainView>)],
+        refuses: &[],
+        handler: || get(run_jobs::why),
     },
     Route {
         method: Method::Post,

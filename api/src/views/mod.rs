@@ -4,6 +4,7 @@ mod allowlist;
 mod bulk;
 mod container;
 mod event;
+mod explain;
 mod library;
 mod machine;
 mod record;
@@ -16,6 +17,7 @@ pub(crate) use allowlist::{AllowedContainerPage, AllowedContainerView, WorkerIma
 pub(crate) use bulk::BulkView;
 pub(crate) use container::ContainerPage;
 pub(crate) use event::EventView;
+pub(crate) use explain::ExplainView;
 pub(crate) use library::{DirectivePage, DirectiveView, JobPage, JobView};
 pub(crate) use machine::{GpuList, GpuView, HostDetail, HostList};
 pub(crate) use record::{AuditPage, AuditRecordView, KeyPage, KeyView, NewKeyView, UsageList};

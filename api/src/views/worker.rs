@@ -83,6 +83,20 @@ pub(crate) struct PauseView {
     at: DateTime<Utc>,
 }
 
+/// A queue that is not worked on, and why.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct PauseOf {
+    queue: QueueKind,
+    #[serde(flatten)]
+    pause: PauseView,
+}
+
+impl From<Pause> for PauseOf {
+    fn from(Pause { queue, by, reason, at }: Pause) -> Self {
+        Self { queue, pause: PauseView { by, reason, at } }
+    }
+}
+
 /// RunJobs that wait for the same reason.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct WaitingView {

@@ -13,6 +13,7 @@ mod contract;
 mod directives;
 mod downloads;
 mod events;
+mod explain;
 mod faces;
 mod following;
 mod harness;

@@ -264,7 +264,7 @@ async fn a_launch_is_the_same_launch_as_over_rest() {
     assert_eq!(listed["runs"].as_array().unwrap().len(), 1);
     assert_eq!(served.api.count("select count(*) from runs where requested_by = 'operator'").await, 1);
     let job = over_rest["run_jobs"][0]["id"].clone();
-    assert_eq!(served.done("explain_run_job", json!({"id": job})).await["run_id"], json!(id));
+    assert_eq!(served.done("explain_run_job", json!({"id": job})).await["run_job"]["run_id"], json!(id));
     served.done("cancel_run", json!({"id": id})).await;
     assert_eq!(served.api.count("select count(*) from runs where cancel_requested_at is not null").await, 1);
 }

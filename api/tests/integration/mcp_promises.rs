@@ -52,7 +52,7 @@ async fn the_tools_give_what_rest_gives_and_nothing_else() {
         ("list_runs", "/api/v1/runs".to_owned()),
         ("list_directives", "/api/v1/directives".to_owned()),
         ("list_gpus", "/api/v1/gpus".to_owned()),
-        ("explain_run_job", format!("/api/v1/run-jobs/{run_job}")),
+        ("explain_run_job", format!("/api/v1/run-jobs/{run_job}/explain")),
     ] {
         let over_rest = served.api.get(&path).await.json();
         assert_eq!(served.done(tool, fruitful(tool, &run, &run_job)).await, over_rest, "{tool}");

@@ -204,3 +204,58 @@ pub async fn oldest_wait_seconds(connection: &mut Conn) -> Result<f64, Error> {
     .await?;
     Ok(seconds.max(0.0))
 }
+
+/// How a RunJob stands, and what tells how long it may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingRow {
+    pub status: RunJobStatus,
+    pub task_key: String,
+    pub admitted: bool,
+    /// Why its Run is held.
+    pub hold: Option<String>,
+    /// Set while it is not due yet.
+    pub not_before: Option<DateTime<Utc>>,
+}
+
+/// One RunJob.
+///
+/// # Errors
+/// A database error.
+pub async fn standing(connection: &mut Conn, run_job: RunJobId) -> Result<Option<StandingRow>, Error> {
+    let row = sqlx::query!(
+        r#"select j.status as "status: Col<RunJobStatus>", j.task_key, j.admitted, r.hold,
+             case when j.not_before > now() then j.not_before end as not_before
+           from run_jobs j join runs r on r.id = j.run_id where j.id = $1"#,
+        run_job.uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| StandingRow {
+        status: row.status.0,
+        task_key: row.task_key,
+        admitted: row.admitted,
+        hold: row.hold,
+        not_before: row.not_before,
+    }))
+}
+
+/// Successes that a typical run time is made of.
+const TYPICAL_OF: i64 = 20;
+
+/// Median run time of the last successes of a job.
+///
+/// # Errors
+/// A database error.
+pub async fn typical_run_seconds(connection: &mut Conn, task_key: &str) -> Result<Option<f64>, Error> {
+    Ok(sqlx::query_scalar!(
+        "select percentile_cont(0.5) within group (
+             order by extract(epoch from finished_at - started_at)::double precision)
+         from (select started_at, finished_at from run_jobs
+             where task_key = $1 and status = 'success' and started_at is not null
+             order by started_at desc limit $2) done",
+        task_key,
+        TYPICAL_OF,
+    )
+    .fetch_one(connection)
+    .await?)
+}

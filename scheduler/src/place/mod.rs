@@ -5,8 +5,6 @@
 //! lock, the one-open-attempt index and the CHECKs decide. Deliberately absent: the decision itself.
 
 mod commit;
-mod quota;
-mod snapshot;
 mod strikes;
 
 use std::{
@@ -21,6 +19,7 @@ use cyberbrain_common::{
         waiting::{self, ClassKey},
     },
     metric,
+    placing::{self, Snapshot},
     queue::QueueKind,
 };
 use cyberbrain_core::{
@@ -33,7 +32,6 @@ use tracing::{debug, error};
 
 use self::{
     commit::{Committed, HostCommit},
-    snapshot::Snapshot,
     strikes::Strikes,
 };
 use crate::{
@@ -116,7 +114,7 @@ impl Tick {
             return Ok(None);
         }
         let sidelined = self.strikes.sidelined(tokio::time::Instant::now());
-        let snapshot = snapshot::read(&mut tx, self.options, &self.stale.get(), &sidelined).await?;
+        let snapshot = placing::read(&mut tx, self.options, &self.stale.get(), &sidelined).await?;
         Ok(Some(snapshot))
     }
 

@@ -294,7 +294,6 @@ pub(crate) async fn approve(call: &Call<'_>, arguments: JsonObject) -> Result<Re
 
 pub(crate) async fn explain(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {
     let RunJobReference { id } = parse(arguments)?;
-    let run_job = run_jobs::read(&mut *call.app.connection().await?, id).await?;
-    let said = run_job.why();
-    Reply::new(&run_job, said)
+    let why = run_jobs::explained(&mut *call.app.connection().await?, id).await?;
+    Reply::new(&why, why.said())
 }

@@ -1,6 +1,6 @@
 //! How many RunJobs of each waiting class one tick looks at.
 
-use cyberbrain_common::db::waiting::WaitingClass;
+use crate::db::waiting::WaitingClass;
 
 /// Deals out at most `budget` heads: higher priorities first, and within one priority as evenly as the classes allow, so
 /// that a long class doesn't hide a short one. The classes come by descending priority.
@@ -26,7 +26,7 @@ pub(super) fn quotas(classes: &[WaitingClass], budget: u32) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use cyberbrain_common::db::waiting::ClassKey;
+    use crate::db::waiting::ClassKey;
 
     use super::*;
 

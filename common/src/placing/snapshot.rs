@@ -3,25 +3,26 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use cyberbrain_common::db::{
-    Conn, Error, plan,
-    waiting::{self, ClassKey, WaitingClass, WaitingHead},
-};
 use cyberbrain_core::{
-    ids::GpuUuid,
+    ids::{GpuUuid, HostId},
     placement::{Class, Head, Options, Placeability, Problem, Request, Telemetry},
     spec::JobSpec,
 };
 use tracing::error;
 
-use super::{Hosts, quota::quotas};
+use super::quota::quotas;
+use crate::db::{
+    Conn, Error, plan,
+    waiting::{self, ClassKey, WaitingClass, WaitingHead},
+};
 
 /// Classes and RunJobs that one tick looks at.
 const CLASSES: u32 = 2_000;
 const HEADS: u32 = 2_000;
 
-/// What one tick decides on, and what it needs to write the answer down.
-pub(super) struct Snapshot {
+/// What one look takes in: what a tick decides on, and what it needs to write the answer down.
+#[derive(Debug)]
+pub struct Snapshot {
     pub problem: Problem,
     /// Of each class of the problem.
     pub keys: Vec<ClassKey>,
@@ -30,12 +31,16 @@ pub(super) struct Snapshot {
     pub now: DateTime<Utc>,
 }
 
-/// Reads everything in the caller's frozen transaction.
-pub(super) async fn read(
+/// Reads everything in the caller's frozen transaction. Cards in `stale` have telemetry that stands still; nothing is
+/// placed on `sidelined` hosts.
+///
+/// # Errors
+/// A database error.
+pub async fn read(
     tx: &mut Conn,
     options: Options,
     stale: &BTreeSet<GpuUuid>,
-    sidelined: &Hosts,
+    sidelined: &BTreeSet<HostId>,
 ) -> Result<Snapshot, Error> {
     let now = plan::now(tx).await?;
     let classes = waiting::classes(tx, CLASSES).await?;

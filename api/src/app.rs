@@ -11,6 +11,7 @@ use crate::{
     files::{Slots, UploadStore},
     limit::{LimitArgs, Limits},
     mcp,
+    pages::PageCookies,
     problem::Problem,
 };
 
@@ -27,6 +28,7 @@ pub struct App {
     slots: Slots,
     feed: Feed,
     limits: Option<Limits>,
+    page_cookies: PageCookies,
 }
 
 impl App {
@@ -34,7 +36,16 @@ impl App {
     #[must_use]
     pub fn new(pool: Pool, stopping: CancellationToken, uploads: UploadStore) -> Self {
         let feed = Feed::new(pool.clone(), stopping.clone());
-        Self { pool, stopping, feed, mcp: Arc::default(), uploads, slots: Slots::default(), limits: None }
+        Self {
+            pool,
+            stopping,
+            feed,
+            mcp: Arc::default(),
+            uploads,
+            slots: Slots::default(),
+            limits: None,
+            page_cookies: PageCookies::default(),
+        }
     }
 
     /// Lets MCP clients in by further `Host` and `Origin` headers.
@@ -53,6 +64,13 @@ impl App {
 
     pub(crate) const fn limits(&self) -> Option<&Limits> {
         self.limits.as_ref()
+    }
+
+    /// Says when the cookies of the pages may travel over plain HTTP.
+    #[must_use]
+    pub fn page_cookies_are(mut self, page_cookies: PageCookies) -> Self {
+        self.page_cookies = page_cookies;
+        self
     }
 
     /// The endpoint `/mcp`.
@@ -89,6 +107,10 @@ impl App {
 
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    pub(crate) fn page_cookies(&self) -> PageCookies {
+        self.page_cookies
     }
 
     pub(crate) fn feed(&self) -> &Feed {

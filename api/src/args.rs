@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args as ClapArgs;
 use cyberbrain_common::config::{DatabaseArgs, DirectoryArgs, SupervisionArgs, TelemetryArgs};
 
-use crate::limit::LimitArgs;
+use crate::{limit::LimitArgs, pages::PageCookies};
 
 /// Serve the REST API.
 #[derive(Debug, Clone, ClapArgs)]
@@ -36,6 +36,9 @@ pub struct Args {
     #[arg(long, env = "CYBERBRAIN_MAX_UPLOAD_MIB", default_value_t = 1_024,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_upload_mib: u32,
+    /// When the cookies of the pages are for TLS only; choose secure where every browser comes through TLS
+    #[arg(long, env = "CYBERBRAIN_PAGE_COOKIES", value_enum, default_value_t)]
+    pub page_cookies: PageCookies,
     #[command(flatten)]
     pub database: DatabaseArgs,
     #[command(flatten)]

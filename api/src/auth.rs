@@ -3,11 +3,14 @@
 //! It runs before the body is read, so that nobody without a key makes us read megabytes. Query parameters that a route
 //! does not know are refused here too, after the key.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, Uri, header, request::Parts},
+    http::{Extensions, HeaderMap, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -16,6 +19,7 @@ use cyberbrain_common::keys::{self, Principal, Scope};
 use crate::{
     app::App,
     extract::Query,
+    pages::{self, Session},
     problem::{Kind, Problem},
     routes::{Access, Route},
     serve::Peer,
@@ -24,22 +28,37 @@ use crate::{
 /// Stands for the address of a request that came over no connection of ours.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// Lets the request through, with its [`Principal`] as an extension.
+/// Lets the request through, with its [`Caller`] as an extension; on pages with the [`Session`] too.
 pub(crate) async fn guard(
     State((app, route)): State<(App, &'static Route)>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let from = request.extensions().get::<Peer>().map_or(UNKNOWN, |peer| peer.0.ip());
-    match check(&app, route, from, request.headers(), request.uri()).await {
-        Ok(caller) => {
-            if let Some(caller) = caller {
-                request.extensions_mut().insert(caller);
-            }
+    let Address(from) = Address::of(request.extensions());
+    let response = match check(&app, route, from, request.headers(), request.uri()).await {
+        Ok(Passed::Anybody) => next.run(request).await,
+        Ok(Passed::Key(principal)) => {
+            request.extensions_mut().insert(Caller(principal));
             next.run(request).await
         }
+        Ok(Passed::Browser(session)) => {
+            request.extensions_mut().insert(Caller(session.principal.clone()));
+            request.extensions_mut().insert(session);
+            next.run(request).await
+        }
+        Ok(Passed::ToTheLogin) => pages::to("/login"),
         Err(problem) => problem.into_response(),
-    }
+    };
+    if route.is_for_browsers() { pages::in_html(response) } else { response }
+}
+
+/// Who asks.
+enum Passed {
+    Anybody,
+    Key(Principal),
+    Browser(Session),
+    /// A browser without a session.
+    ToTheLogin,
 }
 
 async fn check(
@@ -48,17 +67,29 @@ async fn check(
     from: IpAddr,
     headers: &HeaderMap,
     uri: &Uri,
-) -> Result<Option<Caller>, Problem> {
-    let needed = match route.access {
-        Access::Open => return Ok(None),
-        Access::Scope(needed) => needed,
+) -> Result<Passed, Problem> {
+    let passed = match route.access {
+        Access::Open => return Ok(Passed::Anybody),
+        Access::Scope(needed) => {
+            let principal = authenticate(app, from, bearer(headers)).await?;
+            if !principal.scope.covers(needed) {
+                return Err(forbidden(&principal, needed));
+            }
+            Passed::Key(principal)
+        }
+        // Every scope may look.
+        Access::Page => match pages::find_session(app, headers).await? {
+            Some(session) => {
+                if let Some(limits) = app.limits() {
+                    limits.request(session.principal.key)?;
+                }
+                Passed::Browser(session)
+            }
+            None => return Ok(Passed::ToTheLogin),
+        },
     };
-    let principal = authenticate(app, from, bearer(headers)).await?;
-    if !principal.scope.covers(needed) {
-        return Err(forbidden(&principal, needed));
-    }
     Query::check_known(uri, route.query)?;
-    Ok(Some(Caller(principal)))
+    Ok(passed)
 }
 
 /// Who holds this key. Too many wrong ones from an address shut it out for a while.
@@ -105,6 +136,24 @@ fn forbidden(principal: &Principal, needed: Scope) -> Problem {
         Kind::Forbidden,
         format!("key {name} has the scope {scope}; this needs {needed}: ask an admin for another key"),
     )
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Address(pub IpAddr);
+
+impl Address {
+    fn of(extensions: &Extensions) -> Self {
+        Self(extensions.get::<Peer>().map_or(UNKNOWN, |peer| peer.0.ip()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Address {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
+    }
 }
 
 /// Who was let through.

@@ -1,4 +1,4 @@
-//! The REST face of Cyberbrain Orchestrator: `/api/v1`, health and a page of documentation.
+//! The faces of Cyberbrain Orchestrator: REST at `/api/v1`, MCP at `/mcp`, pages for browsers, health and documentation.
 //!
 //! Knows no engine and decides nothing: handlers read a request, call a service of `cyberbrain_common` and show what it
 //! says. `routes::GROUPS` is the one table of what there is and who may use it.
@@ -17,6 +17,7 @@ mod layers;
 mod limit;
 pub mod mcp;
 pub mod openapi;
+mod pages;
 mod problem;
 mod routes;
 mod tls;
@@ -26,6 +27,7 @@ pub use app::App;
 pub use args::Args;
 pub use files::UploadStore;
 pub use limit::LimitArgs;
+pub use pages::PageCookies;
 pub use problem::{FieldError, Kind, Part, Problem};
 pub use routes::{
     Access, Answer, Content, Form, GROUPS, Method, QueryParameter, Route, Takes, router, routes,

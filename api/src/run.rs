@@ -81,6 +81,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let announcement =
         Ready { url: Some(url.clone()), metrics_url: Some(telemetry.metrics_url), ..Ready::of("api") };
 
+    let page_cookies = args.page_cookies.where_tls_is(tls.as_ref());
     let max_upload_bytes = u64::from(args.max_upload_mib) * 1024 * 1024;
     let uploads = UploadStore::new(args.directories.uploads_root(), max_upload_bytes);
     uploads.sweep();
@@ -89,8 +90,10 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let served = tokio::spawn({
         let allowed =
             Allowed { hosts: args.mcp_allowed_hosts.clone(), origins: args.mcp_allowed_origins.clone() };
-        let app =
-            App::new(pool.clone(), stop.clone(), uploads.clone()).allow_mcp(allowed).limit(&args.limits);
+        let app = App::new(pool.clone(), stop.clone(), uploads.clone())
+            .allow_mcp(allowed)
+            .limit(&args.limits)
+            .page_cookies_are(page_cookies);
         let (router, stop) = (router(&app), stop.clone());
         async move { serve(listener, router, tls, &stop).await }
     });

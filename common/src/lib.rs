@@ -22,6 +22,7 @@ pub mod postgres;
 pub mod queue;
 pub mod ready;
 pub mod reason;
+pub mod sessions;
 pub mod shutdown;
 pub mod stall;
 pub mod telemetry;

@@ -31,6 +31,8 @@ use crate::{
 
 /// Between two comments, which keep proxies from taking the connection for dead; the key is looked at as often.
 const BEAT: Duration = Duration::from_secs(15);
+/// A stream ends after this long, so that whoever listens shows their key or session again.
+const LIFE: Duration = Duration::from_secs(60 * 60);
 /// What is read from the database at once.
 const PAGE: u32 = 200;
 
@@ -54,6 +56,7 @@ pub(crate) struct Stream {
     at: Position,
     lacks: Lacks,
     next_beat: Instant,
+    ends: Instant,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -89,8 +92,9 @@ impl Stream {
             }
         };
         drop(connection);
-        let (lacks, next_beat) = (Lacks::UpTo(at), Instant::now() + BEAT);
-        Ok(Self { app, of, principal, batches, at, lacks, next_beat, _slot: slot })
+        let (lacks, now) = (Lacks::UpTo(at), Instant::now());
+        let (next_beat, ends) = (now + BEAT, now + LIFE);
+        Ok(Self { app, of, principal, batches, at, lacks, next_beat, ends, _slot: slot })
     }
 
     /// The events. The first one says where the stream begins: a client that is cut off before any other goes on there.
@@ -103,7 +107,7 @@ impl Stream {
     /// The next piece to send; `None` ends the stream, and clients ask again.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.app.is_stopping() {
+            if self.app.is_stopping() || Instant::now() >= self.ends {
                 return None;
             }
             if Instant::now() >= self.next_beat {

@@ -5,7 +5,7 @@ use axum::{
     extract::{RawQuery, State},
     http::HeaderMap,
 };
-use cyberbrain_common::db::{artifacts, runs};
+use cyberbrain_common::db::{Conn, artifacts, runs};
 use cyberbrain_core::ids::RunId;
 
 use super::runs::{link_to_next, next_cursor};
@@ -30,9 +30,20 @@ pub(crate) async fn list(
     query.finish()?;
     let mut connection = app.connection().await?;
     runs::find(&mut connection, id).await?.ok_or_else(|| Problem::not_found("run", id))?;
-    let mut rows = artifacts::of_run(&mut connection, id, cursor.map(|cursor| cursor.0), limit + 1).await?;
-    let next_cursor = next_cursor(&mut rows, limit, |file| Cursor::new(file.created_at, file.id));
+    let page = page(&mut connection, id, cursor, limit).await?;
     let path = format!("/api/v1/runs/{id}/artifacts");
-    let headers = link_to_next(&path, raw.as_deref(), next_cursor.as_deref());
-    Ok((headers, Json(ArtifactPage { artifacts: rows.into_iter().map(Into::into).collect(), next_cursor })))
+    let headers = link_to_next(&path, raw.as_deref(), page.next_cursor.as_deref());
+    Ok((headers, Json(page)))
+}
+
+/// One page of a Run's artifacts.
+pub(crate) async fn page(
+    connection: &mut Conn,
+    id: RunId,
+    cursor: Option<Cursor>,
+    limit: i64,
+) -> Result<ArtifactPage, Problem> {
+    let mut rows = artifacts::of_run(connection, id, cursor.map(|cursor| cursor.0), limit + 1).await?;
+    let next_cursor = next_cursor(&mut rows, limit, |file| Cursor::new(file.created_at, file.id));
+    Ok(ArtifactPage { artifacts: rows.into_iter().map(Into::into).collect(), next_cursor })
 }

@@ -30,11 +30,6 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).expect("base64 and plain words are a header value")
 });
 
-/// `GET /`.
-pub(crate) async fn home() -> Redirect {
-    Redirect::temporary("/api/docs")
-}
-
 /// `GET /problems/{slug}`: so that the type URI of a problem leads somewhere.
 pub(crate) async fn problem(
     axum::extract::Path(slug): axum::extract::Path<String>,
@@ -110,6 +105,7 @@ fn push_route(html: &mut String, route: &Route) {
     let access = match route.access {
         Access::Open => "open",
         Access::Scope(scope) => scope.as_str(),
+        Access::Page => "browsers that are logged in",
     };
     html.push_str("<section>");
     push(html, "h3", &format!("{} {}", route.method.as_str(), route.path));
@@ -121,7 +117,9 @@ fn push_route(html: &mut String, route: &Route) {
         }
         html.push_str("</table>");
     }
-    push(html, "pre", &example(route));
+    if !route.is_for_browsers() {
+        push(html, "pre", &example(route));
+    }
     html.push_str("</section>");
 }
 
@@ -138,6 +136,8 @@ fn example(route: &Route) -> String {
         Takes::Json { example, .. } => {
             let _ = write!(line, " -H 'Content-Type: application/json' \\\n  -d '{example}'");
         }
+        // Forms are for browsers.
+        Takes::Form { .. } => {}
         Takes::Bytes => line.push_str(" -T \"$FILE\""),
     }
     let path = route.path.replace("{id}", "$ID").replace("{slug}", Kind::NotFound.slug());

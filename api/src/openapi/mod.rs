@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use utoipa::openapi::{
     ComponentsBuilder, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Paths,
-    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     tag::TagBuilder,
 };
 
@@ -20,6 +20,9 @@ pub use schema::{SchemaOf, Schemas, any_object, of};
 
 /// Name of the way to prove who one is.
 const BEARER: &str = "api_key";
+
+/// Name of the way in which browsers prove it.
+const SESSION: &str = "session";
 
 /// The document as JSON.
 pub static JSON: LazyLock<String> = LazyLock::new(|| {
@@ -52,9 +55,14 @@ pub fn document() -> OpenApi {
             "An API key. Its scope is viewer, operator or admin; each includes the ones before it.",
         ))
         .build();
+    let cookie = ApiKeyValue::with_description(
+        "cyberbrain_session",
+        "The session of a browser; POST /login opens it.",
+    );
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas.0)
-        .security_scheme(BEARER, SecurityScheme::Http(key));
+        .security_scheme(BEARER, SecurityScheme::Http(key))
+        .security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     OpenApiBuilder::new()
         .info(
             InfoBuilder::new()

@@ -7,9 +7,10 @@ use utoipa::openapi::{
     SchemaFormat, SecurityRequirement, Type,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::{RequestBody, RequestBodyBuilder},
+    schema::AdditionalProperties,
 };
 
-use super::{BEARER, Schemas, of as schema_of};
+use super::{BEARER, SESSION, Schemas, of as schema_of};
 use crate::{
     layers::ProblemBody,
     problem::Kind,
@@ -50,6 +51,9 @@ pub(super) fn of(tag: &str, route: &Route, schemas: &mut Schemas) -> Operation {
         Access::Open => {}
         Access::Scope(_) => {
             operation = operation.security(SecurityRequirement::new::<_, [&str; 0], _>(BEARER, []));
+        }
+        Access::Page => {
+            operation = operation.security(SecurityRequirement::new::<_, [&str; 0], _>(SESSION, []));
         }
     }
     operation.build()
@@ -148,6 +152,17 @@ fn request_body(takes: Takes, schemas: &mut Schemas) -> Option<RequestBody> {
             let body = RequestBodyBuilder::new().required(Some(Required::True));
             Some(body.content("application/json", media).build())
         }
+        Takes::Form { fields } => {
+            let form = fields.iter().fold(ObjectBuilder::new(), |form, field| {
+                form.property(*field, ObjectBuilder::new().schema_type(Type::String)).required(*field)
+            });
+            let form = form.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+            let body = RequestBodyBuilder::new().required(Some(Required::True));
+            Some(
+                body.content("application/x-www-form-urlencoded", Media::new(Some(RefOr::T(form.into()))))
+                    .build(),
+            )
+        }
         Takes::Bytes => {
             // No body is an empty file.
             let body = RequestBodyBuilder::new().required(Some(Required::False));
@@ -166,14 +181,18 @@ fn responses(route: &Route, schemas: &mut Schemas) -> BTreeMap<u16, Response> {
         problems.entry(kind.status().as_u16()).or_default().push(kind);
     }
     for (status, kinds) in problems {
-        all.insert(status, problem(status, &kinds, schemas));
+        all.insert(status, problem(route, status, &kinds, schemas));
+    }
+    if route.access == Access::Page {
+        let location = ResponseBuilder::new().header("Location", Header::new(text()));
+        all.insert(303, location.description("Without a session: to the login.").build());
     }
     all
 }
 
 fn success(answer: &Answer, schemas: &mut Schemas) -> Response {
     let mut response = ResponseBuilder::new().description(answer.about);
-    if matches!(answer.status, 201 | 202 | 307) {
+    if matches!(answer.status, 201 | 202 | 303 | 307) {
         let location = Header::new(text());
         response = response.header("Location", location);
     }
@@ -205,11 +224,14 @@ fn named(schema: &RefOr<Schema>) -> String {
     }
 }
 
-fn problem(status: u16, kinds: &[Kind], schemas: &mut Schemas) -> Response {
+fn problem(route: &Route, status: u16, kinds: &[Kind], schemas: &mut Schemas) -> Response {
     let told: Vec<String> = kinds.iter().map(|kind| format!("{}: {}.", kind.slug(), kind.title())).collect();
     let body = Media::new(Some(schema_of::<ProblemBody>(schemas)));
     let mut response =
         ResponseBuilder::new().description(told.join(" ")).content("application/problem+json", body);
+    if route.is_for_browsers() {
+        response = response.content("text/html", Media::new(Some(text())));
+    }
     if matches!(status, 429 | 503) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0_i64));
         response = response.header("Retry-After", Header::new(seconds));

@@ -13,6 +13,8 @@ pub enum Takes {
         /// A body to try.
         example: &'static str,
     },
+    /// A form of a page; `csrf` proves that the page was ours.
+    Form { fields: &'static [&'static str] },
     /// A file, of any size; the request takes as long as it takes.
     Bytes,
 }

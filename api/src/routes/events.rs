@@ -5,10 +5,10 @@ use axum::routing::get;
 use super::{Answer, Content, Method, Route, Takes, VIEWER};
 use crate::{handlers::events, openapi::of, problem::Kind, views::EventView};
 
-const EVENTS: Answer =
+pub(super) const EVENTS: Answer =
     Answer { status: 200, about: "The events.", content: Content::EventStream(of::<EventView>) };
 
-const REFUSES: &[Kind] = &[Kind::InvalidHeader, Kind::CursorGone, Kind::TooManyStreams];
+pub(super) const REFUSES: &[Kind] = &[Kind::InvalidHeader, Kind::CursorGone, Kind::TooManyStreams];
 
 pub(super) const ROUTES: &[Route] = &[
     Route {

@@ -33,7 +33,20 @@ const TAIL: QueryParameter = QueryParameter {
     form: Form::Number { least: 1, most: logs::MOST_TAIL_BYTES },
 };
 
-const UNREACHABLE: &[Kind] = &[Kind::Gone, Kind::HostUnreachable, Kind::TooManyStreams];
+pub(super) const LOG_QUERY: &[QueryParameter] = &[ATTEMPT, TAIL];
+
+pub(super) const LOG: Answer =
+    Answer { status: 200, about: "The text.", content: Content::Text("text/plain") };
+
+pub(super) const CONTENT: &[Answer] = &[
+    Answer { status: 200, about: "The file.", content: Content::Bytes },
+    Answer { status: 206, about: "The part that Range asks for.", content: Content::Bytes },
+];
+
+pub(super) const CONTENT_REFUSES: &[Kind] =
+    &[Kind::Gone, Kind::HostUnreachable, Kind::TooManyStreams, Kind::RangeNotSatisfiable];
+
+pub(super) const UNREACHABLE: &[Kind] = &[Kind::Gone, Kind::HostUnreachable, Kind::TooManyStreams];
 
 pub(super) const ROUTES: &[Route] = &[
     Route {
@@ -58,11 +71,8 @@ pub(super) const ROUTES: &[Route] = &[
                 Digest are its SHA-256. 410 gone when it is not there any more, 503 host-unreachable while no launcher of its \
                 host runs.",
         takes: Takes::Nothing,
-        answers: &[
-            Answer { status: 200, about: "The file.", content: Content::Bytes },
-            Answer { status: 206, about: "The part that Range asks for.", content: Content::Bytes },
-        ],
-        refuses: &[Kind::Gone, Kind::HostUnreachable, Kind::TooManyStreams, Kind::RangeNotSatisfiable],
+        answers: CONTENT,
+        refuses: CONTENT_REFUSES,
         handler: || get(download::content),
     },
     Route {
@@ -119,10 +129,10 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/api/v1/run-jobs/{id}/logs",
         name: "get_run_job_logs",
         access: VIEWER,
-        query: &[ATTEMPT, TAIL],
+        query: LOG_QUERY,
         about: "The output of a run job's worker, up to now: one line each with time and stream. 404 before it is placed.",
         takes: Takes::Nothing,
-        answers: &[Answer { status: 200, about: "The text.", content: Content::Text("text/plain") }],
+        answers: &[LOG],
         refuses: UNREACHABLE,
         handler: || get(logs::text),
     },

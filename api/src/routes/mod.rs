@@ -9,6 +9,7 @@ mod events;
 mod files;
 mod jobs;
 mod machines;
+mod pages;
 mod query;
 mod records;
 mod repeats;
@@ -41,6 +42,8 @@ pub enum Access {
     Open,
     /// Holders of a key of this scope or a wider one.
     Scope(Scope),
+    /// Browsers with a session, whatever the scope of its key; others are led to the login.
+    Page,
 }
 
 const VIEWER: Access = Access::Scope(Scope::Viewer);
@@ -94,6 +97,9 @@ impl Route {
         let mut kinds = vec![Kind::Internal, Kind::Timeout];
         match self.access {
             Access::Open => {}
+            Access::Page => {
+                kinds.extend([Kind::InvalidQuery, Kind::DatabaseUnavailable, Kind::Busy, Kind::RateLimited]);
+            }
             Access::Scope(_) => kinds.extend([
                 Kind::Unauthorized,
                 Kind::Forbidden,
@@ -115,6 +121,9 @@ impl Route {
                 Kind::UnsupportedMediaType,
                 Kind::InvalidRequest,
             ]),
+            Takes::Form { .. } => {
+                kinds.extend([Kind::BadRequest, Kind::PayloadTooLarge, Kind::UnsupportedMediaType]);
+            }
             Takes::Bytes => kinds.extend([Kind::BadRequest, Kind::PayloadTooLarge, Kind::StorageFull]),
         }
         kinds.extend(self.refuses);
@@ -123,10 +132,16 @@ impl Route {
 }
 
 impl Route {
+    /// Whether it is for browsers: what is refused is told as a page.
+    #[must_use]
+    pub fn is_for_browsers(&self) -> bool {
+        self.access == Access::Page || self.path == "/login"
+    }
+
     /// Whether its whole request has to be read and answered within the time limit. Only what is sent can take longer.
     pub(crate) const fn is_hurried(&self) -> bool {
         match self.takes {
-            Takes::Nothing | Takes::Json { .. } => true,
+            Takes::Nothing | Takes::Json { .. } | Takes::Form { .. } => true,
             Takes::Bytes => false,
         }
     }
@@ -150,6 +165,7 @@ pub const GROUPS: &[(&str, &[Route])] = &[
     ("Allowlists", allowlists::ROUTES),
     ("Containers", containers::ROUTES),
     ("Keys and records", records::ROUTES),
+    ("Pages", pages::ROUTES),
     ("Service", service::ROUTES),
 ];
 

@@ -44,18 +44,6 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
-        path: "/",
-        name: "home",
-        access: Access::Open,
-        query: &[],
-        about: "Leads to /api/docs.",
-        takes: Takes::Nothing,
-        answers: &[elsewhere("To the documentation.")],
-        refuses: &[],
-        handler: || get(docs::home),
-    },
-    Route {
-        method: Method::Get,
         path: "/api/docs",
         name: "docs",
         access: Access::Open,

@@ -15,29 +15,29 @@ use utoipa::ToSchema;
 /// A host with its ledger.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct HostView {
-    id: HostId,
-    name: String,
+    pub id: HostId,
+    pub name: String,
     /// What runs workers there: `docker`, `process` or `simulated`.
-    runtime: String,
-    presence: Presence,
+    pub runtime: String,
+    pub presence: Presence,
     /// Whether it has compared its containers with the database; it takes no work before.
-    reconciled: bool,
-    cordoned: bool,
-    cordon_reason: Option<String>,
-    draining: bool,
+    pub reconciled: bool,
+    pub cordoned: bool,
+    pub cordon_reason: Option<String>,
+    pub draining: bool,
     /// Whether its guard answered at the last contact.
-    guarded: bool,
-    cpu_millis: i32,
-    reserved_cpu_millis: i32,
-    memory_mib: i32,
-    reserved_memory_mib: i32,
-    open_attempts: i32,
-    max_attempts: i32,
-    gpus: i64,
+    pub guarded: bool,
+    pub cpu_millis: i32,
+    pub reserved_cpu_millis: i32,
+    pub memory_mib: i32,
+    pub reserved_memory_mib: i32,
+    pub open_attempts: i32,
+    pub max_attempts: i32,
+    pub gpus: i64,
     /// Live launcher processes.
-    launchers: i64,
-    registered_at: DateTime<Utc>,
-    last_contact_at: DateTime<Utc>,
+    pub launchers: i64,
+    pub registered_at: DateTime<Utc>,
+    pub last_contact_at: DateTime<Utc>,
 }
 
 impl From<HostOverview> for HostView {
@@ -119,44 +119,44 @@ pub(crate) struct HostList {
 /// A GPU: its ledger, what is seen on it, and the score that follows.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct GpuView {
-    uuid: GpuUuid,
-    host: String,
-    index: i32,
-    model: String,
-    simulated: bool,
-    health: GpuHealth,
-    health_reason: Option<String>,
-    cordoned: bool,
-    cordon_reason: Option<String>,
-    total_mib: i32,
+    pub uuid: GpuUuid,
+    pub host: String,
+    pub index: i32,
+    pub model: String,
+    pub simulated: bool,
+    pub health: GpuHealth,
+    pub health_reason: Option<String>,
+    pub cordoned: bool,
+    pub cordon_reason: Option<String>,
+    pub total_mib: i32,
     /// Most that may be reserved.
-    allocatable_mib: i32,
+    pub allocatable_mib: i32,
     /// Sum of the live leases.
-    reserved_mib: i32,
+    pub reserved_mib: i32,
     /// Live leases: the workers that have this card.
-    leases: i64,
+    pub leases: i64,
     /// What may still be promised: total less reserved, overshoot, foreign use and a safety margin.
-    effective_free_mib: u32,
+    pub effective_free_mib: u32,
     /// `0.6 · (1 − free / total) + 0.4 · utilization / 100` on effective free memory; lower is better. Null without a
     /// sample or memory.
-    score: Option<f64>,
-    observed: Option<ObservedView>,
+    pub score: Option<f64>,
+    pub observed: Option<ObservedView>,
 }
 
 /// What was last seen on a GPU.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct ObservedView {
-    at: DateTime<Utc>,
-    age_seconds: i64,
-    used_mib: i32,
+    pub at: DateTime<Utc>,
+    pub age_seconds: i64,
+    pub used_mib: i32,
     /// Used by our workers beyond their leases.
-    overshoot_mib: i32,
+    pub overshoot_mib: i32,
     /// Used by processes that are not ours.
-    foreign_mib: i32,
+    pub foreign_mib: i32,
     /// Null if the card does not say; it scores as fully busy then.
-    utilization_percent: Option<i16>,
-    temperature_celsius: Option<i16>,
-    power_milliwatts: Option<i32>,
+    pub utilization_percent: Option<i16>,
+    pub temperature_celsius: Option<i16>,
+    pub power_milliwatts: Option<i32>,
 }
 
 impl From<GpuOverview> for GpuView {

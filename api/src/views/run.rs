@@ -20,9 +20,9 @@ use super::RunJobView;
 /// Token counts; never text.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(crate) struct TokensView {
-    prompt: i64,
-    completion: i64,
-    total: i64,
+    pub prompt: i64,
+    pub completion: i64,
+    pub total: i64,
 }
 
 impl From<Tokens> for TokensView {
@@ -35,17 +35,17 @@ impl From<Tokens> for TokensView {
 /// A Run with its RunJobs.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct RunView {
-    id: RunId,
-    status: RunStatus,
+    pub id: RunId,
+    pub status: RunStatus,
     /// Name of the directive as it was at launch; `custom` with a text of the client's.
-    directive: String,
-    created_at: DateTime<Utc>,
-    started_at: Option<DateTime<Utc>>,
-    finished_at: Option<DateTime<Utc>>,
-    tokens: TokensView,
+    pub directive: String,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub tokens: TokensView,
     /// The run that this one repeats.
-    origin: Option<OriginView>,
-    run_jobs: Vec<RunJobView>,
+    pub origin: Option<OriginView>,
+    pub run_jobs: Vec<RunJobView>,
 }
 
 /// The Run that another one repeats.
@@ -122,22 +122,22 @@ pub(crate) struct ReportView {
 /// A Run in a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct RunSummary {
-    id: RunId,
-    status: RunStatus,
-    directive: String,
-    directive_type: DirectiveType,
-    requested_by: String,
-    priority: i16,
-    tags: Vec<String>,
+    pub id: RunId,
+    pub status: RunStatus,
+    pub directive: String,
+    pub directive_type: DirectiveType,
+    pub requested_by: String,
+    pub priority: i16,
+    pub tags: Vec<String>,
     /// Why it is not admitted yet.
-    hold: Option<String>,
-    cancel_requested: bool,
-    created_at: DateTime<Utc>,
-    started_at: Option<DateTime<Utc>>,
-    finished_at: Option<DateTime<Utc>>,
-    tokens: TokensView,
+    pub hold: Option<String>,
+    pub cancel_requested: bool,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub tokens: TokensView,
     /// The run that this one repeats.
-    origin: Option<OriginView>,
+    pub origin: Option<OriginView>,
 }
 
 impl From<Run> for RunSummary {
@@ -187,20 +187,20 @@ pub(crate) struct RunPage {
 /// A file that a Run left.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct ArtifactView {
-    id: ArtifactId,
-    run_id: RunId,
-    run_job: Option<RunJobId>,
-    r#type: ArtifactType,
+    pub id: ArtifactId,
+    pub run_id: RunId,
+    pub run_job: Option<RunJobId>,
+    pub r#type: ArtifactType,
     /// Host that holds the file.
-    host: Option<String>,
+    pub host: Option<String>,
     /// Relative to the logs root of the host.
-    path: String,
-    size_bytes: i64,
+    pub path: String,
+    pub size_bytes: i64,
     sha256: String,
-    mime_type: String,
-    created_at: DateTime<Utc>,
+    pub mime_type: String,
+    pub created_at: DateTime<Utc>,
     /// Set when retention removed the file.
-    removed_at: Option<DateTime<Utc>>,
+    pub removed_at: Option<DateTime<Utc>>,
 }
 
 impl From<Artifact> for ArtifactView {

@@ -22,9 +22,9 @@ use super::run::TokensView;
 /// Why it failed or was cancelled.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct FailureView {
-    kind: FailureKind,
+    pub kind: FailureKind,
     /// One sentence of ours.
-    detail: Option<String>,
+    pub detail: Option<String>,
 }
 
 impl FailureView {
@@ -36,21 +36,21 @@ impl FailureView {
 /// A RunJob in its Run.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct RunJobView {
-    id: RunJobId,
+    pub id: RunJobId,
     /// Key of the job.
-    job: String,
-    name: String,
-    status: RunJobStatus,
-    host: Option<String>,
+    pub job: String,
+    pub name: String,
+    pub status: RunJobStatus,
+    pub host: Option<String>,
     /// UUIDs of the cards of the newest attempt.
-    gpus: Vec<String>,
-    selection_reason: Option<String>,
+    pub gpus: Vec<String>,
+    pub selection_reason: Option<String>,
     /// Set while it waits.
-    waiting_reason: Option<String>,
-    attempts: i32,
-    progress: Option<Progress>,
-    failure: Option<FailureView>,
-    tokens: TokensView,
+    pub waiting_reason: Option<String>,
+    pub attempts: i32,
+    pub progress: Option<Progress>,
+    pub failure: Option<FailureView>,
+    pub tokens: TokensView,
 }
 
 impl RunJobView {

@@ -47,6 +47,10 @@ async fn without_a_valid_key_nothing_but_the_open_routes_answers() {
             let answer = call(&api, route, authorization.as_deref()).await;
             match route.access {
                 Access::Open => assert_ne!(answer.status, 401, "{route:?} with {name}"),
+                Access::Page => {
+                    let place = (answer.status, answer.headers["location"].as_str());
+                    assert_eq!(place, (303, "/login"), "{route:?} with {name}");
+                }
                 Access::Scope(_) => {
                     assert_eq!(
                         (answer.status, answer.problem().as_str()),
@@ -64,7 +68,9 @@ async fn without_a_valid_key_nothing_but_the_open_routes_answers() {
     assert!(guarded >= 12 * attempts.len(), "only {guarded} guarded calls: is the table empty?");
     let open: Vec<&str> =
         routes().filter(|route| route.access == Access::Open).map(|route| route.path).collect();
-    assert_eq!(open, ["/healthz", "/readyz", "/", "/api/docs", "/api/v1/openapi.json", "/problems/{slug}"]);
+    let assets = ["/assets/app.css", "/assets/app.js", "/assets/icon.svg"];
+    let service = ["/healthz", "/readyz", "/api/docs", "/api/v1/openapi.json", "/problems/{slug}"];
+    assert_eq!(open, [&["/login", "/login"][..], &assets, &service].concat());
     assert_eq!(api.stored().await, before);
 }
 

@@ -34,6 +34,7 @@ mod mcp_entries;
 mod mcp_promises;
 mod mcp_tasks;
 mod noise;
+mod pages;
 mod records;
 mod refusals;
 mod repeats;

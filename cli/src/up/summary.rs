@@ -20,6 +20,7 @@ pub struct Summary {
 impl Summary {
     /// Prints it for a person; the key stays in its file.
     pub fn print(&self) {
+        println!("pages    {}", self.api);
         println!("API      {}/api/v1   (docs: {}/api/docs)", self.api, self.api);
         for (role, urls) in &self.metrics {
             for url in urls {

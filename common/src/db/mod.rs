@@ -41,6 +41,7 @@ pub mod retention;
 pub mod run_jobs;
 pub mod runs;
 pub mod seed;
+pub mod sessions;
 pub mod staging;
 pub mod supervision;
 pub mod transition;

@@ -31,12 +31,15 @@ enum Fate {
 }
 
 impl Partial {
-    /// Makes the file, which nobody else has.
+    /// Makes the file, which nobody else has. A caller who leaves meanwhile leaves no file: it is held by what makes it.
     pub(super) async fn create(path: PathBuf) -> io::Result<Self> {
-        // Fails on anything that has the name, a link too.
-        let file = File::options().write(true).create_new(true).open(&path).await?;
-        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(Self { file, path, hash: Sha256::new(), size: 0, fate: Fate::Remove })
+        let made = tokio::task::spawn_blocking(move || {
+            // Fails on anything that has the name, a link too.
+            let file = std::fs::File::options().write(true).create_new(true).open(&path)?;
+            let file = BufWriter::with_capacity(BUFFER_BYTES, File::from_std(file));
+            Ok(Self { file, path, hash: Sha256::new(), size: 0, fate: Fate::Remove })
+        });
+        made.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -80,6 +83,34 @@ impl Drop for Partial {
                     tracing::warn!(path = %self.path.display(), %error, "half an upload can't be removed");
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// The file is made on another thread; whoever asked for it may be gone by then.
+    #[test]
+    fn a_file_whose_maker_left_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            for n in 0..200 {
+                let mut making = Box::pin(Partial::create(root.path().join(n.to_string())));
+                // Begun, and dropped before it is done.
+                assert!(futures::poll!(&mut making).is_pending() || n > 0);
+            }
+        });
+        // Ends when what was begun has ended.
+        runtime.shutdown_timeout(Duration::from_secs(10));
+        let until = Instant::now() + Duration::from_secs(10);
+        while std::fs::read_dir(root.path()).unwrap().count() > 0 {
+            assert!(Instant::now() < until, "half an upload is left");
+            std::thread::yield_now();
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Reports as HTML.
 //!
 //! Guarantees that nothing of the text becomes markup but what Markdown has words for: HTML in it is shown as text, links lead
-//! to web addresses or nowhere, images are not loaded. Headings go below those of the page.
+//! to web addresses or nowhere, images are not loaded. No style is written into it: the alignment of a column is a class.
+//! Headings go below those of the page.
 
-use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{Alignment, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
 /// How many levels the page's own headings take.
 const PAGE_LEVELS: usize = 2;
@@ -11,7 +12,8 @@ const PAGE_LEVELS: usize = 2;
 /// Renders a report.
 pub(super) fn render(text: &str) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
-    let events = Parser::new_ext(text, options).map(tame);
+    let mut table = Table::default();
+    let events = Parser::new_ext(text, options).map(|event| table.align(tame(event)));
     let mut out = String::with_capacity(text.len() * 2);
     html::push_html(&mut out, events);
     out
@@ -40,6 +42,65 @@ fn tame(event: Event<'_>) -> Event<'_> {
     }
 }
 
+/// Where in a table the text is.
+#[derive(Default)]
+struct Table {
+    columns: Vec<Alignment>,
+    column: usize,
+    part: Part,
+}
+
+#[derive(Default, Clone, Copy)]
+enum Part {
+    Head,
+    #[default]
+    Body,
+}
+
+impl Table {
+    /// Writes the cells, which come out with a `style` otherwise.
+    fn align<'a>(&mut self, event: Event<'a>) -> Event<'a> {
+        match event {
+            Event::Start(Tag::Table(columns)) => {
+                let plain = vec![Alignment::None; columns.len()];
+                self.columns = columns;
+                Event::Start(Tag::Table(plain))
+            }
+            Event::Start(Tag::TableHead) => {
+                (self.part, self.column) = (Part::Head, 0);
+                event
+            }
+            Event::End(TagEnd::TableHead) => {
+                self.part = Part::Body;
+                event
+            }
+            Event::Start(Tag::TableRow) => {
+                self.column = 0;
+                event
+            }
+            Event::Start(Tag::TableCell) => {
+                let alignment = self.columns.get(self.column).copied().unwrap_or(Alignment::None);
+                self.column += 1;
+                let name = match self.part {
+                    Part::Head => "th",
+                    Part::Body => "td",
+                };
+                let class = match alignment {
+                    Alignment::None | Alignment::Left => "",
+                    Alignment::Center => " class=\"center\"",
+                    Alignment::Right => " class=\"number\"",
+                };
+                Event::Html(format!("<{name}{class}>").into())
+            }
+            Event::End(TagEnd::TableCell) => Event::Html(CowStr::Borrowed(match self.part {
+                Part::Head => "</th>",
+                Part::Body => "</td>",
+            })),
+            other => other,
+        }
+    }
+}
+
 fn leads_to_the_web(url: &str) -> bool {
     let begins =
         |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
@@ -62,6 +123,21 @@ mod tests {
         {
             assert!(html.contains(part), "{part} in {html}");
         }
+    }
+
+    #[test]
+    fn columns_are_aligned_by_class() {
+        let html = render("| a | b | c |\n|---|:-:|--:|\n| 1 | 2 | 3 |\n\n| d |\n|---|\n| 4 |\n");
+        let flat = html.replace('\n', "");
+        for part in [
+            "<thead><tr><th>a</th><th class=\"center\">b</th><th class=\"number\">c</th></tr></thead>",
+            "<tr><td>1</td><td class=\"center\">2</td><td class=\"number\">3</td></tr>",
+            "<th>d</th>",
+            "<td>4</td>",
+        ] {
+            assert!(flat.contains(part), "{part} in {flat}");
+        }
+        assert!(!html.contains("style"), "{html}");
     }
 
     #[test]

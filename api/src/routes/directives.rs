@@ -5,7 +5,7 @@ use cyberbrain_common::library::directives::{DirectiveChange, NewDirective};
 use cyberbrain_core::spec::DirectiveType;
 
 use super::{
-    CHANGES_VERSION, Method, OPERATOR, QueryParameter, READS_VERSION, Route, Takes, UNCHANGED, VIEWER, json,
+    ADMIN, CHANGES_VERSION, Method, QueryParameter, READS_VERSION, Route, Takes, UNCHANGED, VIEWER, json,
     query::{ACTIVE, CURSOR},
     versioned,
 };
@@ -28,7 +28,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::Post,
         path: "/api/v1/directives",
         name: "create_directive",
-        access: OPERATOR,
+        access: ADMIN,
         query: &[],
         about: "Make a directive. Its name is for good: an edit makes a new version, and runs keep the one that they were \
                 launched with. 409 if the name is taken.",
@@ -77,7 +77,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::Patch,
         path: "/api/v1/directives/{name}",
         name: "edit_directive",
-        access: OPERATOR,
+        access: ADMIN,
         query: &[],
         about: "Edit a directive: a new version takes the place of the current one. Runs keep their snapshot. What is left \
                 out stays; a change that changes nothing makes no version. Name and type are for good.",
@@ -90,7 +90,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::Delete,
         path: "/api/v1/directives/{name}",
         name: "delete_directive",
-        access: OPERATOR,
+        access: ADMIN,
         query: &[],
         about: "Switch a directive off by a new version: launches can't name it any more, its versions stay to be looked up. \
                 409 for a built-in one. A PATCH with active true brings it back.",

@@ -4,8 +4,8 @@ use axum::routing::{delete, get, patch, post};
 use cyberbrain_common::library::jobs::{JobChange, NewJob};
 
 use super::{
-    Answer, CHANGES_VERSION, Content, Method, OPERATOR, QueryParameter, READS_VERSION, Route, Takes,
-    UNCHANGED, VIEWER, json,
+    ADMIN, Answer, CHANGES_VERSION, Content, Method, QueryParameter, READS_VERSION, Route, Takes, UNCHANGED,
+    VIEWER, json,
     query::{ACTIVE, CURSOR},
     versioned,
 };
@@ -25,7 +25,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::Post,
         path: "/api/v1/jobs",
         name: "create_job",
-        access: OPERATOR,
+        access: ADMIN,
         query: &[],
         about: "Make a job template. Its key is for good. Its image need not be on the worker image allowlist yet: launches \
                 are refused while it is not. 409 if the key or an alias is that of another job.",
@@ -62,7 +62,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::Patch,
         path: "/api/v1/jobs/{name}",
         name: "edit_job",
-        access: OPERATOR,
+        access: ADMIN,
         query: &[],
         about: "Edit a job. Run jobs keep the specification that they were launched with. What is left out stays; a change \
                 that changes nothing makes no version. Image and command of a built-in job stay.",
@@ -75,7 +75,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::Delete,
         path: "/api/v1/jobs/{name}",
         name: "delete_job",
-        access: OPERATOR,
+        access: ADMIN,
         query: &[],
         about: "Delete a job, or switch it off where a run job was made of it or a directive lists it. 409 for a built-in one.",
         takes: Takes::Nothing,

@@ -1,11 +1,8 @@
 //! Why a run job is where it is.
 
 use chrono::{DateTime, Utc};
-use cyberbrain_common::placing::{Explained, Standing};
-use cyberbrain_core::{
-    placement::{Candidate, WaitingCode},
-    text_enum,
-};
+use cyberbrain_common::placing::{Explained, PlaceAhead, Standing};
+use cyberbrain_core::{placement::WaitingCode, text_enum};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,6 +31,8 @@ pub(crate) struct CandidateView {
     host: String,
     /// Null: it fits there now.
     obstacle: Option<ObstacleView>,
+    /// About when what is in the way has ended, from the typical run times of what runs there. Null: nobody can tell.
+    free_in_seconds: Option<u64>,
 }
 
 /// What is in the way.
@@ -43,10 +42,11 @@ pub(crate) struct ObstacleView {
     detail: String,
 }
 
-impl From<Candidate> for CandidateView {
-    fn from(candidate: Candidate) -> Self {
+impl From<PlaceAhead> for CandidateView {
+    fn from(PlaceAhead { candidate, free_in_ms }: PlaceAhead) -> Self {
         let obstacle = candidate.obstacle;
         Self {
+            free_in_seconds: free_in_ms.map(seconds),
             place: candidate.place.to_string(),
             host: candidate.host,
             obstacle: obstacle.map(|why| ObstacleView { code: why.code(), detail: why.to_string() }),
@@ -62,6 +62,8 @@ pub(crate) struct ExplainView {
     standing: StandingKind,
     /// Run jobs that have their turn before it; null unless it is in line.
     ahead: Option<u64>,
+    /// About when its turn comes, if those before it are like it. Null: nobody can tell.
+    turn_in_seconds: Option<u64>,
     /// Why its run is held.
     hold: Option<String>,
     /// When it is due again after a failure.
@@ -84,6 +86,7 @@ impl ExplainView {
             said,
             standing: StandingKind::Placed,
             ahead: None,
+            turn_in_seconds: None,
             hold: None,
             due_at: None,
             candidates: Vec::new(),
@@ -100,10 +103,11 @@ impl ExplainView {
                 view.standing = StandingKind::NotDue;
                 view.due_at = Some(until);
             }
-            Standing::InLine { ahead, candidates } => {
+            Standing::InLine { ahead, places, turn_in_ms } => {
                 view.standing = StandingKind::InLine;
                 view.ahead = Some(ahead);
-                view.candidates = candidates.into_iter().map(Into::into).collect();
+                view.turn_in_seconds = turn_in_ms.map(seconds);
+                view.candidates = places.into_iter().map(Into::into).collect();
             }
             Standing::FarBehind => view.standing = StandingKind::FarBehind,
             Standing::Placed { .. } => {}
@@ -134,23 +138,62 @@ fn sentence(
         Standing::NotDue { until } => format!("It failed and is due again at {until}.{paused}"),
         Standing::FarBehind => format!("It waits, with thousands before it.{paused}"),
         Standing::Placed { .. } => run_job.why(),
-        Standing::InLine { ahead, candidates } => {
-            let told: Vec<String> = candidates
-                .iter()
-                .take(NAMED)
-                .map(|candidate| match &candidate.obstacle {
-                    Some(obstacle) => format!("{}: {obstacle}", candidate.place),
-                    None => format!("{}: it fits", candidate.place),
-                })
-                .collect();
-            let more = candidates.len().saturating_sub(NAMED);
+        Standing::InLine { ahead, places, turn_in_ms } => {
+            let told: Vec<String> = places.iter().take(NAMED).map(of_place).collect();
+            let more = places.len().saturating_sub(NAMED);
             let more = if more > 0 { format!("; and {more} more places") } else { String::new() };
-            let places = if told.is_empty() {
+            let told = if told.is_empty() {
                 "there is no place that it may use".to_owned()
             } else {
                 told.join("; ")
             };
-            format!("{ahead} run jobs are before it. {places}{more}.{paused}")
+            let turn = turn_in_ms.map(|ms| format!(" Its turn comes {}.", about(ms))).unwrap_or_default();
+            format!("{ahead} run jobs are before it. {told}{more}.{turn}{paused}")
+        }
+    }
+}
+
+fn of_place(PlaceAhead { candidate, free_in_ms }: &PlaceAhead) -> String {
+    let place = &candidate.place;
+    match (&candidate.obstacle, free_in_ms) {
+        (None, _) => format!("{place}: it fits"),
+        (Some(obstacle), Some(ms)) => format!("{place}: {obstacle}, free {}", about(*ms)),
+        (Some(obstacle), None) => format!("{place}: {obstacle}"),
+    }
+}
+
+const fn seconds(ms: u64) -> u64 {
+    ms.div_ceil(1_000)
+}
+
+/// As a person says it: no more exact than an estimate is.
+fn about(ms: u64) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    match seconds(ms) {
+        0 => "at any moment".to_owned(),
+        s if s < 2 * MINUTE => format!("in about {s} s"),
+        s if s < 2 * HOUR => format!("in about {} min", (s + MINUTE / 2) / MINUTE),
+        s => format!("in about {} h", (s + HOUR / 2) / HOUR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_are_told_as_estimates() {
+        for (ms, said) in [
+            (0, "at any moment"),
+            (1, "in about 1 s"),
+            (119_000, "in about 119 s"),
+            (120_000, "in about 2 min"),
+            (329_000, "in about 5 min"),
+            (7_200_000, "in about 2 h"),
+            (u64::MAX, "in about 5124095576030 h"),
+        ] {
+            assert_eq!(about(ms), said, "{ms}");
         }
     }
 }

@@ -39,7 +39,7 @@ async fn told(api: &Api, list: &'static str) -> Vec<(String, String)> {
 async fn a_launch_with_a_deactivated_image_is_refused_and_works_again_after_it_is_reactivated() {
     let Some(api) = Api::start().await else { return };
     let job = json!({ "job": "embed", "name": "Embed", "spec": { "image": "registry.local/embed:1.4" } });
-    assert_eq!(api.post("/api/v1/jobs", Some(&job)).await.status, 201);
+    assert_eq!(api.make("/api/v1/jobs", Some(&job)).await.status, 201);
     let launch = json!({ "jobs": ["embed"] });
     assert_eq!(api.post("/api/v1/runs", Some(&launch)).await.status, 422, "it is not on the list");
     let body = json!({ "image": "registry.local/embed:1.4", "pin": pin(), "min_vram_mib": 6000 });

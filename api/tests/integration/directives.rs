@@ -16,19 +16,19 @@ fn nightly() -> Value {
 
 /// Makes the directive above.
 async fn make(api: &Api) {
-    let answer = api.post("/api/v1/directives", Some(&nightly())).await;
+    let answer = api.make("/api/v1/directives", Some(&nightly())).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
 }
 
-/// Edits it as an operator, for this version.
+/// Edits it as an admin, for this version.
 async fn edit(api: &Api, version: &str, change: Value) -> crate::harness::Answer {
-    api.change("PATCH", PATH, &api.operator, Some(version), Some(&change)).await
+    api.change("PATCH", PATH, &api.admin, Some(version), Some(&change)).await
 }
 
 #[tokio::test]
 async fn a_directive_is_made_and_a_launch_uses_it() {
     let Some(api) = Api::start().await else { return };
-    let answer = api.post("/api/v1/directives", Some(&nightly())).await;
+    let answer = api.make("/api/v1/directives", Some(&nightly())).await;
     assert_eq!((answer.status, answer.headers["etag"].as_str()), (201, "\"1\""), "{}", answer.text());
     assert_eq!(answer.headers["location"], PATH);
     let made = answer.json();
@@ -98,15 +98,15 @@ async fn a_change_for_no_version_or_a_stale_one_stores_nothing() {
     let rows = api.count("select count(*) from directives").await;
     let change = json!({ "text": "third" });
     for (method, body) in [("PATCH", Some(&change)), ("DELETE", None)] {
-        let none = api.change(method, PATH, &api.operator, None, body).await;
+        let none = api.change(method, PATH, &api.admin, None, body).await;
         assert_eq!((none.status, none.problem().as_str()), (428, "precondition-required"), "{method}");
         assert_eq!(none.places(), ["header /If-Match"]);
         for stale in ["\"1\"", "\"3\"", "W/\"2\"", "\"x\""] {
-            let answer = api.change(method, PATH, &api.operator, Some(stale), body).await;
+            let answer = api.change(method, PATH, &api.admin, Some(stale), body).await;
             assert_eq!((answer.status, answer.problem().as_str()), (412, "precondition-failed"), "{stale}");
             assert!(answer.text().contains("version is 2"), "{}", answer.text());
         }
-        let unread = api.change(method, PATH, &api.operator, Some("2"), body).await;
+        let unread = api.change(method, PATH, &api.admin, Some("2"), body).await;
         assert_eq!((unread.status, unread.places()), (400, vec!["header /If-Match".to_owned()]));
     }
     assert_eq!(api.stored().await, before);
@@ -160,8 +160,8 @@ async fn of_two_directives_of_one_name_exactly_one_is_made() {
     let Some(api) = Api::start().await else { return };
     let body = nightly();
     let (a, b) = tokio::join!(
-        api.post("/api/v1/directives", Some(&body)),
-        api.post("/api/v1/directives", Some(&body))
+        api.make("/api/v1/directives", Some(&body)),
+        api.make("/api/v1/directives", Some(&body))
     );
     let mut statuses = [a.status, b.status];
     statuses.sort_unstable();
@@ -190,11 +190,8 @@ async fn each_change_is_audited_with_who_made_it() {
         let told = json!({ "directive": "Nightly triage", "version": version, "change": change });
         (actor.to_owned(), told)
     };
-    let expected = [
-        row("key:operator", 1, "created"),
-        row("key:operator", 2, "edited"),
-        row("key:boss", 3, "switched off"),
-    ];
+    let expected =
+        [row("key:boss", 1, "created"), row("key:boss", 2, "edited"), row("key:boss", 3, "switched off")];
     assert_eq!(told, expected, "and no text of it");
 }
 
@@ -203,16 +200,16 @@ async fn switched_off_is_refused_by_launches_until_it_is_on_again() {
     let Some(api) = Api::start().await else { return };
     make(&api).await;
     api.launch(&json!({ "directive": "Nightly triage" })).await;
-    let off = api.change("DELETE", PATH, &api.operator, Some("\"1\""), None).await;
+    let off = api.change("DELETE", PATH, &api.admin, Some("\"1\""), None).await;
     assert_eq!((off.status, &off.json()["active"]), (200, &json!(false)), "{}", off.text());
-    let again = api.change("DELETE", PATH, &api.operator, Some("\"2\""), None).await;
+    let again = api.change("DELETE", PATH, &api.admin, Some("\"2\""), None).await;
     assert_eq!((again.status, again.headers["etag"].as_str()), (200, "\"2\""), "it was off: nothing changed");
     let launch = json!({ "directive": "Nightly triage" });
     let refused = api.post("/api/v1/runs", Some(&launch)).await;
     assert_eq!(refused.places(), ["body /directive"]);
     assert!(refused.text().contains("switched off"), "{}", refused.text());
     assert_eq!(
-        api.post("/api/v1/directives", Some(&nightly())).await.problem(),
+        api.make("/api/v1/directives", Some(&nightly())).await.problem(),
         "conflict",
         "the name stays"
     );
@@ -226,11 +223,11 @@ async fn built_in_ones_are_edited_and_not_deleted() {
     let path = "/api/v1/directives/D2";
     let shown = api.get(path).await;
     assert_eq!((&shown.json()["name"], shown.headers["etag"].as_str()), (&json!("GPU report"), "\"1\""));
-    let refused = api.change("DELETE", path, &api.operator, Some("\"1\""), None).await;
+    let refused = api.change("DELETE", path, &api.admin, Some("\"1\""), None).await;
     assert_eq!((refused.status, refused.problem().as_str()), (409, "conflict"));
     assert!(refused.text().contains("active to false"), "{}", refused.text());
     let change = json!({ "text": "mine", "approval_required": true });
-    let edited = api.change("PATCH", path, &api.operator, Some("\"1\""), Some(&change)).await;
+    let edited = api.change("PATCH", path, &api.admin, Some("\"1\""), Some(&change)).await;
     assert_eq!((edited.status, &edited.json()["builtin"]), (200, &json!(true)), "{}", edited.text());
     assert_eq!(api.get(path).await.json()["text"], "mine", "it is still the one of its type");
     assert_eq!(api.get("/api/v1/directives/GPU%20report").await.json(), edited.json());
@@ -271,7 +268,7 @@ async fn a_wrong_directive_says_where_and_stores_nothing() {
     ];
     for (body, places) in cases {
         let shown: String = body.to_string().chars().take(100).collect();
-        let answer = api.post("/api/v1/directives", Some(&body)).await;
+        let answer = api.make("/api/v1/directives", Some(&body)).await;
         assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid-request"), "{shown}");
         let given: Vec<String> = answer.places();
         assert!(
@@ -280,12 +277,10 @@ async fn a_wrong_directive_says_where_and_stores_nothing() {
         );
     }
     let wrong = json!({ "jobs": ["nope"], "text": "\0", "max_concurrent_runs": 10_001 });
-    let answer =
-        api.change("PATCH", "/api/v1/directives/D4", &api.operator, Some("\"1\""), Some(&wrong)).await;
+    let answer = api.change("PATCH", "/api/v1/directives/D4", &api.admin, Some("\"1\""), Some(&wrong)).await;
     assert_eq!(answer.places(), ["body /text", "body /max_concurrent_runs"]);
     let wrong = json!({ "jobs": ["nope"] });
-    let answer =
-        api.change("PATCH", "/api/v1/directives/D4", &api.operator, Some("\"1\""), Some(&wrong)).await;
+    let answer = api.change("PATCH", "/api/v1/directives/D4", &api.admin, Some("\"1\""), Some(&wrong)).await;
     assert_eq!((answer.status, answer.places()), (422, vec!["body /jobs/0".to_owned()]));
     for path in ["/api/v1/directives/%00", "/api/v1/directives/a%0Ab", "/api/v1/directives/%FF"] {
         assert_eq!(api.get(path).await.problem(), "invalid-path", "{path}");
@@ -300,7 +295,7 @@ async fn a_wrong_directive_says_where_and_stores_nothing() {
 async fn the_list_filters_and_an_edit_moves_nothing_between_its_pages() {
     let Some(api) = Api::start().await else { return };
     make(&api).await;
-    api.post("/api/v1/directives", Some(&json!({ "name": "Ünder/way ü?" }))).await;
+    api.make("/api/v1/directives", Some(&json!({ "name": "Ünder/way ü?" }))).await;
     let names = async |query: &str| -> Vec<String> {
         let page = api.get(&format!("/api/v1/directives?{query}")).await.json();
         let rows = page["directives"].as_array().unwrap();
@@ -310,7 +305,7 @@ async fn the_list_filters_and_an_edit_moves_nothing_between_its_pages() {
     assert_eq!(names("").await, all);
     assert_eq!(names("type=D1").await, ["Log triage", "Nightly triage"]);
     let path = "/api/v1/directives/%C3%9Cnder%2Fway%20%C3%BC%3F";
-    api.change("DELETE", path, &api.operator, Some("\"1\""), None).await;
+    api.change("DELETE", path, &api.admin, Some("\"1\""), None).await;
     assert_eq!(names("active=false").await, ["Ünder/way ü?"]);
     assert_eq!(names("active=true&type=D4").await, ["Custom"]);
     for query in ["active=yes", "type=D5", "limit=0", "cursor=x", "name=a"] {
@@ -324,10 +319,36 @@ async fn the_list_filters_and_an_edit_moves_nothing_between_its_pages() {
         // One that was seen and one that is still to come.
         for path in ["/api/v1/directives/D1", PATH] {
             let change = json!({ "description": format!("after {}", seen.len()) });
-            api.change("PATCH", path, &api.operator, Some("*"), Some(&change)).await;
+            api.change("PATCH", path, &api.admin, Some("*"), Some(&change)).await;
         }
         let Some(next) = page["next_cursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
     }
     assert_eq!(seen, all);
+}
+
+#[tokio::test]
+async fn who_may_only_launch_can_not_take_the_approval_off() {
+    let Some(api) = Api::start().await else { return };
+    let body = json!({ "name": "Held", "approval_required": true, "jobs": ["log_triage"] });
+    assert_eq!(api.post("/api/v1/directives", Some(&body)).await.status, 403, "made by an admin only");
+    assert_eq!(api.make("/api/v1/directives", Some(&body)).await.status, 201);
+    let path = "/api/v1/directives/Held";
+    for change in
+        [json!({ "approval_required": false }), json!({ "jobs": [] }), json!({ "max_concurrent_runs": null })]
+    {
+        let refused = api.change("PATCH", path, &api.operator, Some("*"), Some(&change)).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (403, "forbidden"), "{change}");
+    }
+    let job = api
+        .change(
+            "PATCH",
+            "/api/v1/jobs/log_triage",
+            &api.operator,
+            Some("*"),
+            Some(&json!({ "active": false })),
+        )
+        .await;
+    assert_eq!(job.status, 403);
+    assert_eq!(api.get(path).await.headers["etag"], "\"1\"");
 }

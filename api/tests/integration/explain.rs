@@ -121,3 +121,47 @@ async fn what_is_not_in_line_says_why() {
     let nobody = "/api/v1/run-jobs/01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00/explain";
     assert_eq!(api.get(nobody).await.status, 404);
 }
+
+#[tokio::test]
+async fn about_when_a_place_is_free_and_whose_turn_it_is() {
+    let Some(api) = Api::start().await else { return };
+    // What ten minutes of work usually take, and how far this one is.
+    let done = waiting(&api, &json!({ "jobs": ["gpu_report"] })).await.remove(0);
+    sqlx::query(
+        "update run_jobs set status = 'success', started_at = now() - interval '600 seconds', finished_at = now()
+         where id = $1::uuid",
+    )
+    .bind(&done)
+    .execute(&mut api.db.connect().await)
+    .await
+    .unwrap();
+    let running = waiting(&api, &wants(6_000)).await.remove(0);
+    machines::run_one(&api, &running).await;
+    api.execute("update attempts set running_at = now() - interval '240 seconds'").await;
+
+    let next = waiting(&api, &wants(20_000)).await.remove(0);
+    let told = why(&api, &next).await;
+    let free = |told: &Value, place: &str| {
+        let all = told["candidates"].as_array().unwrap();
+        all.iter().find(|candidate| candidate["place"] == place).unwrap()["free_in_seconds"].clone()
+    };
+    let near = |value: &Value, seconds: u64| {
+        let value = value.as_u64().unwrap_or_else(|| panic!("{told}"));
+        assert!((seconds - 60..=seconds).contains(&value), "{value} instead of {seconds}: {told}");
+    };
+    near(&free(&told, "GPU-a"), 360);
+    assert_eq!(free(&told, "GPU-b"), Value::Null, "nobody knows when telemetry comes");
+    near(&told["turn_in_seconds"], 360);
+    assert!(told["said"].as_str().unwrap().contains("GPU-a: short 2415 MiB, free in about "), "{told}");
+    assert!(told["said"].as_str().unwrap().contains("Its turn comes in about "), "{told}");
+
+    let last = waiting(&api, &wants(20_000)).await.remove(0);
+    let told = why(&api, &last).await;
+    assert_eq!(told["ahead"], 1);
+    near(&told["turn_in_seconds"], 960);
+
+    // A job that has never succeeded tells nothing of its end.
+    api.execute("update run_jobs set task_key = 'unheard_of' where status = 'running'").await;
+    let told = why(&api, &next).await;
+    assert_eq!((free(&told, "GPU-a"), &told["turn_in_seconds"]), (Value::Null, &Value::Null), "{told}");
+}

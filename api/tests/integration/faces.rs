@@ -34,6 +34,27 @@ async fn the_page_lists_every_route_and_every_problem() {
     assert!(!html.contains(&api.admin));
 }
 
+#[tokio::test]
+async fn no_page_of_another_origin_is_let_in() {
+    let Some(api) = Api::start().await else { return };
+    let origin = ("origin", "https://elsewhere.example");
+    let asks = ("access-control-request-method", "POST");
+    for (method, path, key, headers) in [
+        ("OPTIONS", "/api/v1/runs", None, &[origin, asks][..]),
+        ("OPTIONS", "/api/v1/runs", Some(&api.admin), &[origin, asks][..]),
+        ("GET", "/api/v1/runs", Some(&api.viewer), &[origin][..]),
+        ("GET", "/api/v1/openapi.json", Some(&api.viewer), &[origin][..]),
+        ("GET", "/healthz", None, &[origin][..]),
+        ("GET", "/login", None, &[origin][..]),
+    ] {
+        let answer = api.send(request(method, path, key.map(String::as_str), headers, Body::empty())).await;
+        let told: Vec<&String> =
+            answer.headers.keys().filter(|name| name.starts_with("access-control-")).collect();
+        assert!(told.is_empty(), "{method} {path}: {told:?}");
+        assert!(method != "OPTIONS" || answer.status >= 400, "{method} {path}: {}", answer.status);
+    }
+}
+
 #[test]
 fn the_manual_names_every_route_and_every_problem() {
     let manual = include_str!("../../../docs/API.md");

@@ -17,18 +17,18 @@ fn embed() -> Value {
 }
 
 async fn make(api: &Api) -> Answer {
-    let answer = api.post("/api/v1/jobs", Some(&embed())).await;
+    let answer = api.make("/api/v1/jobs", Some(&embed())).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     answer
 }
 
 async fn edit(api: &Api, name: &str, version: &str, change: Value) -> Answer {
     let path = format!("/api/v1/jobs/{name}");
-    api.change("PATCH", &path, &api.operator, Some(version), Some(&change)).await
+    api.change("PATCH", &path, &api.admin, Some(version), Some(&change)).await
 }
 
 async fn delete(api: &Api, name: &str, version: &str) -> Answer {
-    api.change("DELETE", &format!("/api/v1/jobs/{name}"), &api.operator, Some(version), None).await
+    api.change("DELETE", &format!("/api/v1/jobs/{name}"), &api.admin, Some(version), None).await
 }
 
 /// As an admin would by hand.
@@ -112,10 +112,10 @@ async fn an_edit_changes_what_it_says_and_no_run_job_that_was_launched() {
     let stale = edit(&api, "embed_all", &first, json!({ "description": "x" })).await;
     assert_eq!((stale.status, stale.problem().as_str()), (412, "precondition-failed"));
     let path = "/api/v1/jobs/embed_docs";
-    let none = api.change("PATCH", path, &api.operator, None, Some(&json!({}))).await;
+    let none = api.change("PATCH", path, &api.admin, None, Some(&json!({}))).await;
     assert_eq!((none.status, none.problem().as_str()), (428, "precondition-required"));
     assert_eq!(api.get(path).await.json(), job);
-    let told = "select count(*) from worker_audit where actor = 'key:operator' and config_snapshot ->> 'job' = 'embed_docs'
+    let told = "select count(*) from worker_audit where actor = 'key:boss' and config_snapshot ->> 'job' = 'embed_docs'
         and operation = 'change'";
     assert_eq!(api.count(told).await, 2, "made and edited once");
     let secret = "select count(*) from worker_audit where config_snapshot::text like '%hush%'";
@@ -152,7 +152,7 @@ async fn keys_and_aliases_are_those_of_one_job() {
         ("other", &["fine", "embed"]),
         ("other", &["gpu_report"]),
     ] {
-        let answer = api.post("/api/v1/jobs", Some(&other(job, aliases))).await;
+        let answer = api.make("/api/v1/jobs", Some(&other(job, aliases))).await;
         assert_eq!((answer.status, answer.problem().as_str()), (409, "conflict"), "{job} {aliases:?}");
         assert!(answer.text().contains("take other names"), "{}", answer.text());
     }
@@ -161,7 +161,7 @@ async fn keys_and_aliases_are_those_of_one_job() {
     assert_eq!(api.stored().await, before);
     // Two that want one name at once.
     let (x, y) = (other("x", &["both"]), other("y", &["both"]));
-    let (a, b) = tokio::join!(api.post("/api/v1/jobs", Some(&x)), api.post("/api/v1/jobs", Some(&y)));
+    let (a, b) = tokio::join!(api.make("/api/v1/jobs", Some(&x)), api.make("/api/v1/jobs", Some(&y)));
     let mut statuses = [a.status, b.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409]);
@@ -194,10 +194,10 @@ async fn what_nothing_refers_to_is_deleted_and_everything_else_is_switched_off()
     api.launch(&json!({ "jobs": ["embed"] })).await;
 
     let listed = json!({ "job": "listed", "name": "x", "spec": { "image": "a:1" } });
-    api.post("/api/v1/jobs", Some(&listed)).await;
-    api.post("/api/v1/directives", Some(&json!({ "name": "n", "jobs": ["listed"] }))).await;
+    api.make("/api/v1/jobs", Some(&listed)).await;
+    api.make("/api/v1/directives", Some(&json!({ "name": "n", "jobs": ["listed"] }))).await;
     assert_eq!(delete(&api, "listed", "*").await.status, 200, "a directive lists it");
-    api.change("PATCH", "/api/v1/directives/n", &api.operator, Some("*"), Some(&json!({ "jobs": [] }))).await;
+    api.change("PATCH", "/api/v1/directives/n", &api.admin, Some("*"), Some(&json!({ "jobs": [] }))).await;
     assert_eq!(delete(&api, "listed", "*").await.status, 204);
     let off = json!(["embed_docs"]);
     edit(&api, "embed", "*", json!({ "active": false })).await;
@@ -308,7 +308,7 @@ async fn a_wrong_job_says_where_and_stores_nothing() {
     for (wrong, places) in cases {
         let mut body = json!({ "job": "n", "name": "n", "spec": { "image": "a:1" } });
         body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
-        let answer = api.post("/api/v1/jobs", Some(&body)).await;
+        let answer = api.make("/api/v1/jobs", Some(&body)).await;
         assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid-request"), "{wrong}");
         assert_eq!(answer.places(), places, "{wrong}: {}", answer.text());
     }

@@ -21,6 +21,7 @@ pub mod contact;
 pub mod deadlines;
 pub mod events;
 pub mod gpus;
+pub mod holdings;
 pub mod hosts;
 pub mod idempotency;
 pub mod instance;

@@ -238,24 +238,3 @@ pub async fn standing(connection: &mut Conn, run_job: RunJobId) -> Result<Option
         not_before: row.not_before,
     }))
 }
-
-/// Successes that a typical run time is made of.
-const TYPICAL_OF: i64 = 20;
-
-/// Median run time of the last successes of a job.
-///
-/// # Errors
-/// A database error.
-pub async fn typical_run_seconds(connection: &mut Conn, task_key: &str) -> Result<Option<f64>, Error> {
-    Ok(sqlx::query_scalar!(
-        "select percentile_cont(0.5) within group (
-             order by extract(epoch from finished_at - started_at)::double precision)
-         from (select started_at, finished_at from run_jobs
-             where task_key = $1 and status = 'success' and started_at is not null
-             order by started_at desc limit $2) done",
-        task_key,
-        TYPICAL_OF,
-    )
-    .fetch_one(connection)
-    .await?)
-}

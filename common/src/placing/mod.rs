@@ -6,5 +6,5 @@ mod explain;
 mod quota;
 mod snapshot;
 
-pub use explain::{Explained, Standing, explain};
+pub use explain::{Explained, PlaceAhead, Standing, explain};
 pub use snapshot::{Snapshot, read};

@@ -7,16 +7,17 @@
 //! schedulers are the CHECKs of the database, not this module.
 //!
 //! Order: priority (a higher number goes first), then the submitter that holds least, then age. Deliberately
-//! absent: preemption, gangs across hosts, estimates of when something is freed.
+//! absent: preemption, gangs across hosts.
 //!
 //! Read in this order: `problem` (the model), `score`, `card` and `books` (what is left while a plan grows), `select`
 //! (the choice), `diagnose` and `reason` (why not), `never` (infeasible), `keep` (nobody starves), `order`,
-//! `solve`, `explain`.
+//! `solve`, `explain`, `estimate`.
 
 mod ask;
 mod books;
 mod card;
 mod diagnose;
+mod estimate;
 mod explain;
 mod keep;
 mod never;
@@ -32,6 +33,7 @@ mod solve;
 #[cfg(test)]
 mod tests;
 
+pub use estimate::{Holding, free_in_ms, turn_in_ms};
 pub use explain::{Candidate, Explanation, explain};
 pub use plan::{
     ClassWaiting, FallbackKind, Grant, Missed, PickedCard, Placement, Plan, RefusedRunJob, Selection,

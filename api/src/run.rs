@@ -75,7 +75,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "not bound to loopback: keys travel in the clear unless TLS is in front");
     }
-    let pool = db::pool(&args.database.database_url, "cyberbrain-api", CONNECTIONS)?;
+    let pool = db::pool_for_lists(&args.database.database_url, "cyberbrain-api", CONNECTIONS)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     let announcement =

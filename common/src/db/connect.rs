@@ -21,11 +21,25 @@ pub struct PoolSize(pub u32);
 /// # Errors
 /// When `url` is not a PostgreSQL URL.
 pub fn pool(url: &str, application: &str, size: PoolSize) -> Result<Pool, Error> {
-    Ok(PgPoolOptions::new()
+    Ok(lazy(options(url, application)?, size))
+}
+
+/// As [`pool`], for lists with filters that may be left open: each statement is planned for the values that it is asked
+/// with. A kept plan would have to do for any filter, which is to walk along the whole table.
+///
+/// # Errors
+/// As [`pool`].
+pub fn pool_for_lists(url: &str, application: &str, size: PoolSize) -> Result<Pool, Error> {
+    let options = options(url, application)?.options([("plan_cache_mode", "force_custom_plan")]);
+    Ok(lazy(options, size))
+}
+
+fn lazy(options: PgConnectOptions, size: PoolSize) -> Pool {
+    PgPoolOptions::new()
         .max_connections(size.0)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(Duration::from_secs(300))
-        .connect_lazy_with(options(url, application)?))
+        .connect_lazy_with(options)
 }
 
 /// Opens one dedicated connection.

@@ -53,7 +53,7 @@ pub mod worker_logs;
 pub mod workers;
 
 pub use column::Col;
-pub use connect::{PoolSize, connect, pool};
+pub use connect::{PoolSize, connect, pool, pool_for_lists};
 pub use error::Error;
 pub use migrate::{migrate, pending_migrations};
 pub use snapshot::begin_snapshot;

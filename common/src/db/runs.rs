@@ -201,16 +201,37 @@ pub struct Success {
 /// # Errors
 /// When the database can't be read.
 pub async fn last_success(connection: &mut Conn, job: Option<&str>) -> Result<Option<Success>, Error> {
-    let row = sqlx::query!(
-        r#"select id, finished_at as "finished_at!" from runs r
-           where status = 'success' and finished_at is not null
-             and ($1::text is null or exists (select 1 from run_jobs j where j.run_id = r.id and j.task_key = $1))
-           order by finished_at desc, id desc limit 1"#,
-        job,
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.map(|row| Success { run: row.id.into(), finished_at: row.finished_at }))
+    let found = match job {
+        None => {
+            sqlx::query_as!(
+                Ended,
+                r#"select id, finished_at as "finished_at!" from runs r
+                   where status = 'success' and finished_at is not null
+                   order by finished_at desc, id desc limit 1"#,
+            )
+            .fetch_optional(connection)
+            .await?
+        }
+        // By itself: an `exists` behind an `or` reads all run jobs.
+        Some(job) => {
+            sqlx::query_as!(
+                Ended,
+                r#"select id, finished_at as "finished_at!" from runs r
+                   where status = 'success' and finished_at is not null
+                     and exists (select 1 from run_jobs j where j.run_id = r.id and j.task_key = $1)
+                   order by finished_at desc, id desc limit 1"#,
+                job,
+            )
+            .fetch_optional(connection)
+            .await?
+        }
+    };
+    Ok(found.map(|row| Success { run: row.id.into(), finished_at: row.finished_at }))
+}
+
+struct Ended {
+    id: uuid::Uuid,
+    finished_at: DateTime<Utc>,
 }
 
 /// The last row of the page before.
@@ -218,6 +239,46 @@ pub async fn last_success(connection: &mut Conn, job: Option<&str>) -> Result<Op
 pub struct After {
     pub created_at: DateTime<Utc>,
     pub id: uuid::Uuid,
+}
+
+/// The list with this condition on its jobs.
+macro_rules! listed {
+    ($holds:literal, $statuses:expr, $filter:ident, $after:ident, $limit:ident) => {
+        sqlx::query_as!(
+            Row,
+            r#"select id, status as "status: Col<RunStatus>", hold,
+                 directive_type as "directive_type: Col<DirectiveType>", directive_name, requested_by, priority, tags,
+                 cancel_requested_at is not null as "cancel_requested!", prompt_tokens, completion_tokens,
+                 origin as "origin: Col<OriginKind>", origin_run_id, created_at, started_at, finished_at
+               from runs r
+               where "#
+                + $holds
+                + r#" and ($1::text[] is null or status = any($1))
+                 and ($3::text is null or directive_type = $3 or directive_name = $3)
+                 and ($4::text is null or tags @> array[$4])
+                 and ($5::text is null or requested_by = $5)
+                 and ($6::timestamptz is null or created_at >= $6)
+                 and ($7::timestamptz is null or created_at < $7)
+                 and ($8::timestamptz is null or (created_at, id) < ($8, $9))
+                 and ($10::timestamptz is null or (created_at > $10 and id <> $11))
+                 and ($12 or (select true from runs c where c.origin_run_id = r.id and c.origin = 'retry' limit 1)
+                     is null)
+               order by created_at desc, id desc limit $13"#,
+            $statuses as _,
+            $filter.job,
+            $filter.directive,
+            $filter.tag,
+            $filter.requested_by,
+            $filter.created_after,
+            $filter.created_before,
+            $after.map(|after| after.created_at),
+            $after.map(|after| after.id),
+            $filter.since.map(|since| since.finished_at),
+            $filter.since.map(|since| since.run.uuid()),
+            $filter.retried == Retried::OrNot,
+            $limit,
+        )
+    };
 }
 
 /// Up to `limit` Runs, newest first.
@@ -232,40 +293,25 @@ pub async fn list(
 ) -> Result<Vec<Run>, Error> {
     let statuses: Option<Vec<&str>> =
         (!filter.status.is_empty()).then(|| filter.status.iter().map(|status| status.as_str()).collect());
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select id, status as "status: Col<RunStatus>", hold,
-             directive_type as "directive_type: Col<DirectiveType>", directive_name, requested_by, priority, tags,
-             cancel_requested_at is not null as "cancel_requested!", prompt_tokens, completion_tokens,
-             origin as "origin: Col<OriginKind>", origin_run_id, created_at, started_at, finished_at
-           from runs r
-           where ($1::text[] is null or status = any($1))
-             and ($2::text is null or exists (select 1 from run_jobs j where j.run_id = r.id and j.task_key = $2))
-             and ($3::text is null or directive_type = $3 or directive_name = $3)
-             and ($4::text is null or tags @> array[$4])
-             and ($5::text is null or requested_by = $5)
-             and ($6::timestamptz is null or created_at >= $6)
-             and ($7::timestamptz is null or created_at < $7)
-             and ($8::timestamptz is null or (created_at, id) < ($8, $9))
-             and ($10::timestamptz is null or (created_at > $10 and id <> $11))
-             and ($12 or not exists (select 1 from runs c where c.origin_run_id = r.id and c.origin = 'retry'))
-           order by created_at desc, id desc limit $13"#,
-        statuses.as_deref() as _,
-        filter.job,
-        filter.directive,
-        filter.tag,
-        filter.requested_by,
-        filter.created_after,
-        filter.created_before,
-        after.map(|after| after.created_at),
-        after.map(|after| after.id),
-        filter.since.map(|since| since.finished_at),
-        filter.since.map(|since| since.run.uuid()),
-        filter.retried == Retried::OrNot,
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
+    // What is asked of the run jobs stands by itself: an `exists` behind an `or` reads all of them.
+    let rows = match filter.job {
+        Some(_) => {
+            listed!(
+                "exists (select 1 from run_jobs j where j.run_id = r.id and j.task_key = $2)",
+                statuses.as_deref(),
+                filter,
+                after,
+                limit
+            )
+            .fetch_all(connection)
+            .await?
+        }
+        None => {
+            listed!("$2::text is null", statuses.as_deref(), filter, after, limit)
+                .fetch_all(connection)
+                .await?
+        }
+    };
     Ok(rows.into_iter().map(Into::into).collect())
 }
 

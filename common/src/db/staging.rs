@@ -205,8 +205,12 @@ pub async fn gpu_histories(connection: &mut Conn, window: Window) -> Result<Vec<
     .await?;
     let mut samples: BTreeMap<String, Vec<GpuSample>> = BTreeMap::new();
     let rows = sqlx::query!(
-        "select gpu_uuid, at, used_mib, reserved_mib, foreign_mib, utilization_percent, temperature_celsius
-         from gpu_samples where at >= $1 and at < $2 order by gpu_uuid, at",
+        // Card by card: the samples are found by card and time.
+        "select s.gpu_uuid, s.at, s.used_mib, s.reserved_mib, s.foreign_mib, s.utilization_percent,
+             s.temperature_celsius
+         from gpus g cross join lateral (
+             select * from gpu_samples where gpu_uuid = g.uuid and at >= $1 and at < $2 order by at) s
+         order by s.gpu_uuid, s.at",
         window.from,
         window.to,
     )

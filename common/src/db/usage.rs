@@ -44,17 +44,25 @@ pub async fn usage(
     limit: i64,
 ) -> Result<Vec<Usage>, Error> {
     let rows = sqlx::query!(
-        r#"select case $1 when 'run' then c.run_id::text when 'directive' then r.directive_name
-                 when 'job' then j.task_key when 'model' then c.model_id when 'endpoint' then c.endpoint
-                 else to_char(c.created_at at time zone 'UTC', 'YYYY-MM-DD') end as "key!",
-             count(*) as "calls!", count(*) filter (where not c.success) as "failed!",
-             count(*) filter (where c.estimated) as "estimated!",
-             sum(c.prompt_tokens)::bigint as "prompt!", sum(c.completion_tokens)::bigint as "completion!",
-             sum(c.total_tokens)::bigint as "total!"
-           from llm_calls c join runs r on r.id = c.run_id join run_jobs j on j.id = c.run_job_id
-           where ($2::timestamptz is null or c.created_at >= $2) and ($3::timestamptz is null or c.created_at < $3)
+        // What is not in the calls is looked up for each group, not for each call.
+        r#"select case $1 when 'directive' then (select directive_name from runs where id = c.id)
+                 when 'job' then (select task_key from run_jobs where id = c.id)
+                 else coalesce(c.id::text, c.word) end as "key!",
+             sum(c.calls)::bigint as "calls!", sum(c.failed)::bigint as "failed!",
+             sum(c.estimated)::bigint as "estimated!", sum(c.prompt)::bigint as "prompt!",
+             sum(c.completion)::bigint as "completion!", sum(c.total)::bigint as "total!"
+           from (
+             select case $1 when 'run' then run_id when 'directive' then run_id when 'job' then run_job_id end as id,
+                 case $1 when 'model' then model_id when 'endpoint' then endpoint
+                     when 'day' then to_char(created_at at time zone 'UTC', 'YYYY-MM-DD') end as word,
+                 count(*) as calls, count(*) filter (where not success) as failed,
+                 count(*) filter (where estimated) as estimated, sum(prompt_tokens) as prompt,
+                 sum(completion_tokens) as completion, sum(total_tokens) as total
+             from llm_calls
+             where ($2::timestamptz is null or created_at >= $2) and ($3::timestamptz is null or created_at < $3)
+             group by 1, 2) c
            group by 1
-           order by case when $1 = 'day' then 0 else sum(c.total_tokens) end desc, 1 limit $4"#,
+           order by case when $1 = 'day' then 0 else sum(c.total) end desc, 1 limit $4"#,
         by.as_str(),
         from,
         to,

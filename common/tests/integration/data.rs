@@ -2,6 +2,7 @@
 
 mod audit;
 mod constraints;
+mod plans;
 
 use std::{process::Stdio, time::Duration};
 

@@ -8,11 +8,8 @@ use serde::Serialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Conn, Error};
+use super::{Conn, Error, sentence};
 use crate::{ids::fresh, metric};
-
-/// Longest error sentence that is kept.
-const MAX_ERROR_CHARS: usize = 1000;
 
 /// One row to be. Start with [`Entry::new`] and add what is known.
 #[derive(Debug, Clone, Serialize)]
@@ -97,8 +94,8 @@ impl Entry {
     }
 
     #[must_use]
-    pub fn reason(mut self, reason: impl Into<String>) -> Self {
-        self.selection_reason = Some(reason.into());
+    pub fn reason(mut self, reason: impl AsRef<str>) -> Self {
+        self.selection_reason = Some(sentence::reason(reason.as_ref()));
         self
     }
 
@@ -113,7 +110,7 @@ impl Entry {
     #[must_use]
     pub fn failed(mut self, error: impl AsRef<str>) -> Self {
         self.success = false;
-        self.error = Some(error.as_ref().chars().take(MAX_ERROR_CHARS).collect());
+        self.error = Some(sentence::detail(error.as_ref()));
         self
     }
 }

@@ -6,7 +6,7 @@
 use cyberbrain_core::ids::{GpuUuid, HostId};
 use serde::Serialize;
 
-use super::{Conn, Error, hosts::RegisterError};
+use super::{Conn, Error, hosts::RegisterError, sentence};
 
 /// A GPU as the driver, or an option, describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -149,7 +149,7 @@ pub async fn set_health(connection: &mut Conn, gpu: &GpuUuid, problem: Option<&s
         "update gpus set health = case when $2::text is null then 'healthy' else 'unhealthy' end, health_reason = $2
          where uuid = $1 and health <> case when $2::text is null then 'healthy' else 'unhealthy' end",
         gpu.as_str(),
-        problem,
+        problem.map(sentence::health),
     )
     .execute(connection)
     .await?;

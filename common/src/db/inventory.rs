@@ -23,6 +23,7 @@ pub async fn record(
     containers: &[InventoryContainer],
 ) -> Result<(), Error> {
     let ids: Vec<Uuid> = containers.iter().map(|_| fresh()).collect();
+    let containers: Vec<InventoryContainer> = containers.iter().map(InventoryContainer::bounded).collect();
     let rows = serde_json::to_value(containers).expect("inventories serialize: all keys are text");
     sqlx::query!(
         "insert into container_inventory (id, host_id, container_id, container_name, snapshot, run_id)

@@ -6,6 +6,7 @@
 mod column;
 mod connect;
 mod error;
+mod sentence;
 mod snapshot;
 
 pub mod admission;

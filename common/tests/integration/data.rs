@@ -1,6 +1,7 @@
 //! The schema as it is after `migrate`: what it refuses, and that migrating is safe to do at any time.
 
 mod audit;
+mod columns;
 mod constraints;
 mod plans;
 

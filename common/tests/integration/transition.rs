@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use cyberbrain_common::db::{
     self, Conn,
     attempts::{self, Release},
-    audit::Entry,
+    audit::{self, Entry},
     transition::{Facts, Place, PlaceKind, Step, StepError, transition, transition_all},
 };
 use cyberbrain_common::ids::fresh;
@@ -363,4 +363,39 @@ async fn the_last_job_asks_for_the_close_of_its_run() {
             sqlx::query_scalar(closes).bind(world.run.to_string()).fetch_one(&mut connection).await.unwrap();
         assert_eq!(pushed, wanted);
     }
+}
+
+#[tokio::test]
+async fn an_explanation_that_is_too_long_is_cut_and_fails_no_change() {
+    let Some(db) = TestDb::new().await else { return };
+    let mut connection = db.connect().await;
+    let world = world(&mut connection, 1).await;
+    let job = world.jobs[0];
+    let (attempt, mut offer) = world.offer(job, Some(1024));
+    offer.facts.place.as_mut().unwrap().reason = "ü".repeat(5_000);
+    transition(&mut connection, offer, &ACTOR).await.unwrap();
+    let lost = Step {
+        facts: Facts { detail: Some("ü".repeat(5_000)), ..Facts::default() },
+        ..Step::new(job, Event::Lose { failure: FailureKind::HostLost })
+    };
+    transition(&mut connection, lost, &ACTOR).await.unwrap();
+    db::gpus::set_health(&mut connection, &world.gpu, Some(&"ü".repeat(5_000))).await.unwrap();
+    let told = audit::write(
+        &mut connection,
+        Entry::new(Operation::Error, &ACTOR)
+            .attempt(attempt)
+            .reason("x".repeat(5_000))
+            .failed("x\0".repeat(5_000)),
+    );
+    told.await.unwrap();
+    let lengths: Vec<i32> = sqlx::query_scalar(
+        "select unnest(array[length(selection_reason), length(failure_detail)]) from attempts
+         union all select unnest(array[length(selection_reason), length(failure_detail)]) from run_jobs
+         union all select length(health_reason) from gpus
+         union all select unnest(array[length(selection_reason), length(error)]) from worker_audit where operation = 'error'",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(lengths, [2_000, 1_000, 2_000, 1_000, 500, 2_000, 1_000]);
 }

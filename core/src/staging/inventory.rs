@@ -64,6 +64,41 @@ pub struct InventoryContainer {
     pub references: Vec<String>,
 }
 
+/// What is kept of each list of a container, and the longest text in it; an engine promises neither.
+const MAX_LISTED: usize = 64;
+const MAX_CHARACTERS: usize = 500;
+
+impl InventoryContainer {
+    /// The same in the limits of what is stored: at most 64 of each list, and texts of at most 500 characters without NUL.
+    #[must_use]
+    pub fn bounded(&self) -> Self {
+        let first = |text: &String| -> String {
+            text.chars().filter(|character| *character != '\0').take(MAX_CHARACTERS).collect()
+        };
+        let mount = |mount: &Mount| Mount {
+            source: mount.source.as_ref().map(first),
+            destination: first(&mount.destination),
+            ..mount.clone()
+        };
+        Self {
+            id: first(&self.id),
+            name: first(&self.name),
+            image: first(&self.image),
+            image_id: first(&self.image_id),
+            networks: (self.networks.iter().take(MAX_LISTED))
+                .map(|network| NetworkAttachment { name: first(&network.name), ip: network.ip })
+                .collect(),
+            ports: self.ports.iter().take(MAX_LISTED).copied().collect(),
+            mounts: self.mounts.iter().take(MAX_LISTED).map(mount).collect(),
+            labels: (self.labels.iter().take(MAX_LISTED))
+                .map(|(key, value)| (first(key), first(value)))
+                .collect(),
+            references: self.references.iter().take(MAX_LISTED).map(first).collect(),
+            ..*self
+        }
+    }
+}
+
 /// A network that a container is attached to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkAttachment {
@@ -118,4 +153,49 @@ pub struct Mount {
     /// Path inside the container.
     pub destination: String,
     pub access: MountAccess,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(count: usize, text: &str) -> InventoryContainer {
+        let texts = || (0..count).map(|n| format!("{n}{text}"));
+        InventoryContainer {
+            id: text.to_owned(),
+            name: text.to_owned(),
+            image: text.to_owned(),
+            image_id: text.to_owned(),
+            state: ContainerState::Running,
+            health: Health::None,
+            created_at: DateTime::UNIX_EPOCH,
+            restart_count: 3,
+            networks: texts().map(|name| NetworkAttachment { name, ip: None }).collect(),
+            ports: Vec::new(),
+            mounts: texts()
+                .map(|text| Mount {
+                    kind: MountKind::Bind,
+                    source: Some(text.clone()),
+                    destination: text,
+                    access: MountAccess::ReadOnly,
+                })
+                .collect(),
+            labels: texts().zip(texts()).collect(),
+            references: texts().collect(),
+        }
+    }
+
+    #[test]
+    fn a_container_of_any_size_becomes_one_that_can_be_stored() {
+        let usual = container(5, "a name");
+        assert_eq!(usual.bounded(), usual);
+        // The largest, as text: controls are written with six characters each.
+        for text in ["ü".repeat(10_000), "\u{1}".repeat(10_000), "a\0".repeat(10_000)] {
+            let bounded = container(1_000, &text).bounded();
+            assert_eq!(bounded.labels.len(), 64);
+            assert_eq!(bounded.name.chars().count(), 500);
+            assert!(!bounded.name.contains('\0'));
+            assert!(serde_json::to_vec(&bounded).unwrap().len() < 2 * 1024 * 1024);
+        }
+    }
 }

@@ -22,6 +22,7 @@ use crate::{
     db::{
         Conn, Error,
         audit::{self, Entry},
+        sentence,
     },
     metric,
 };
@@ -113,7 +114,7 @@ impl Batch {
                     host_id: place.host.uuid(),
                     cpu_millis: row.spec.resources.cpu_millis,
                     memory_mib: row.spec.resources.memory_mib,
-                    selection_reason: place.reason.clone(),
+                    selection_reason: sentence::reason(&place.reason),
                     placement: place.kind,
                     deadline_at: attempt_deadline(AttemptState::Offered, row.spec.timeouts, row.now),
                 });
@@ -144,7 +145,7 @@ impl Batch {
                     },
                     exit_code: facts.exit_code,
                     failure: failure_of(change.verdict),
-                    failure_detail: facts.detail.clone(),
+                    failure_detail: facts.detail.as_deref().map(sentence::detail),
                     deadline_at: attempt_deadline(state, row.spec.timeouts, row.now),
                     // Nobody has taken an offer, so there is no container that could still hold anything.
                     release: was_offered && !state.is_open(),
@@ -185,9 +186,9 @@ impl Batch {
             not_before,
             deadline_at,
             host_id: place.map(|place| place.host.uuid()),
-            selection_reason: place.map(|place| place.reason.clone()),
+            selection_reason: place.map(|place| sentence::reason(&place.reason)),
             failure: failure_of(change.verdict),
-            failure_detail: step.facts.detail.clone(),
+            failure_detail: step.facts.detail.as_deref().map(sentence::detail),
             result: step.facts.result.clone(),
             cancel: matches!(step.event, Event::Cancel),
             at: row.now,
@@ -224,7 +225,7 @@ impl Batch {
             None => self.audit.push(with_failure(base(change.operation))),
             Some(place) => {
                 let gpus: Vec<String> = place.gpus.iter().map(|(gpu, _)| gpu.as_str().to_owned()).collect();
-                let placed = |operation| base(operation).reason(place.reason.clone()).gpus(gpus.clone());
+                let placed = |operation| base(operation).reason(&place.reason).gpus(gpus.clone());
                 self.audit.push(placed(change.operation).config(requested(row)));
                 if place.kind == PlaceKind::CpuFallback {
                     self.audit.push(placed(Operation::Fallback));

@@ -247,7 +247,7 @@ const CASES: &[(&str, &str)] = &[
     ("hosts_attempts_booked", concat!("update hosts set max_attempts = 1;", booking!("1", "1"))),
 ];
 
-async fn fixture() -> Option<(TestDb, PgConnection)> {
+pub(super) async fn fixture() -> Option<(TestDb, PgConnection)> {
     let db = TestDb::new().await?;
     let mut connection = db.connect().await;
     sqlx::raw_sql(include_str!("fixture.sql")).execute(&mut connection).await.unwrap();
@@ -255,7 +255,7 @@ async fn fixture() -> Option<(TestDb, PgConnection)> {
 }
 
 /// Who refused `statement`, or why nobody did.
-async fn refused_by(connection: &mut PgConnection, statement: &str) -> Result<String, String> {
+pub(super) async fn refused_by(connection: &mut PgConnection, statement: &str) -> Result<String, String> {
     let mut tx = connection.begin().await.unwrap();
     let outcome = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut *tx).await;
     tx.rollback().await.unwrap();
@@ -295,7 +295,9 @@ async fn none_is_without_a_case() {
     .await
     .unwrap();
     let known: BTreeSet<&str> = CASES.iter().map(|(constraint, _)| *constraint).collect();
-    let without: Vec<&String> = names.iter().filter(|name| !known.contains(name.as_str())).collect();
+    let bounds = super::columns::proven();
+    let without: Vec<&String> =
+        names.iter().filter(|name| !known.contains(name.as_str()) && !bounds.contains(*name)).collect();
     assert!(names.len() > 50, "{names:?}");
     assert!(without.is_empty(), "no case for {without:?}");
 }

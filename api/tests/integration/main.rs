@@ -42,4 +42,5 @@ mod role;
 mod runs;
 mod since;
 mod tls;
+mod too_long;
 mod uploads;

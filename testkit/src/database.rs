@@ -78,6 +78,15 @@ impl TestDb {
         db::pool(&self.url, "test", db::PoolSize(8)).expect("the URL was made by us")
     }
 
+    /// The same, planning as the api does.
+    ///
+    /// # Panics
+    /// Never: the URL is ours.
+    #[must_use]
+    pub fn pool_for_lists(&self) -> PgPool {
+        db::pool_for_lists(&self.url, "test", db::PoolSize(8)).expect("the URL was made by us")
+    }
+
     /// One connection.
     ///
     /// # Panics

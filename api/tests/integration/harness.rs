@@ -80,7 +80,7 @@ impl Api {
     /// `None`: there is no PostgreSQL and the skip was said.
     pub async fn start() -> Option<Self> {
         let db = TestDb::new().await?;
-        let pool = db.pool();
+        let pool = db.pool_for_lists();
         Some(Self::over(db, pool).await)
     }
 

@@ -21,6 +21,7 @@ pub mod closing;
 pub mod contact;
 pub mod deadlines;
 pub mod events;
+pub mod gpu_history;
 pub mod gpus;
 pub mod holdings;
 pub mod hosts;

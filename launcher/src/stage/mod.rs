@@ -4,6 +4,8 @@
 //! read is bounded; how far logs were read is written down beside `in/`, so that whoever stores the success (which may
 //! be another launcher) moves the cursors on. Staging again is harmless.
 
+mod gpus;
+mod inventory;
 mod logs;
 mod uploads;
 
@@ -15,15 +17,13 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use cyberbrain_common::db::{
     self,
     staging::{self as rows, Cursor},
     supervision::Assignment,
 };
-use cyberbrain_core::staging::{
-    GPU_FILE, GpuWindow, INVENTORY_FILE, Inventory, JOB_FILE, JobInput, PREVIOUS_FILE, Window,
-};
+use cyberbrain_core::staging::{JOB_FILE, JobInput, PREVIOUS_FILE};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -31,9 +31,6 @@ use crate::{agent::Agent, layout::AttemptDir, runtime};
 
 /// All of one attempt's staging.
 const STAGE_LIMIT: Duration = Duration::from_secs(600);
-/// How far back GPU samples are staged unless the job's parameter `window_hours` says otherwise.
-const GPU_WINDOW_HOURS: f64 = 24.0;
-const GPU_WINDOW_HOURS_MAX: f64 = 24.0 * 31.0;
 
 /// Why inputs could not be staged.
 #[derive(Debug, thiserror::Error)]
@@ -116,11 +113,10 @@ async fn stage_all(agent: &Arc<Agent>, job: &Assignment, dir: &AttemptDir) -> Re
             stage_previous(agent, job, dir).await?;
             staged.window
         }
-        Needs::GpuSamples => Some(stage_gpus(agent, job, dir).await?),
+        Needs::GpuSamples => Some(gpus::stage(agent, job, dir).await?),
         Needs::Inventory => {
-            let containers = agent.runtime.inventory().await?;
-            let inventory = Inventory { taken_at: Utc::now(), host: agent.host_name.clone(), containers };
-            put_json(&dir.input().join(INVENTORY_FILE), &inventory).await?;
+            inventory::stage(agent, dir).await?;
+            stage_previous(agent, job, dir).await?;
             None
         }
     };
@@ -169,19 +165,6 @@ async fn stage_previous(agent: &Agent, job: &Assignment, dir: &AttemptDir) -> Re
         }
         Err(error) => Err(error.into()),
     }
-}
-
-async fn stage_gpus(agent: &Agent, job: &Assignment, dir: &AttemptDir) -> Result<Window, Error> {
-    let hours =
-        job.params.get("window_hours").and_then(serde_json::Value::as_f64).unwrap_or(GPU_WINDOW_HOURS);
-    let hours =
-        if hours.is_finite() && hours > 0.0 { hours.min(GPU_WINDOW_HOURS_MAX) } else { GPU_WINDOW_HOURS };
-    let length = TimeDelta::milliseconds((hours * 3_600_000.0) as i64);
-    let mut connection = agent.pool.acquire().await.map_err(db::Error::from)?;
-    let window = rows::window_until_now(&mut connection, length).await?;
-    let gpus = rows::gpu_histories(&mut connection, window).await?;
-    put_json(&dir.input().join(GPU_FILE), &GpuWindow { window, gpus }).await?;
-    Ok(window)
 }
 
 /// How far the logs that this attempt was given had been read.

@@ -212,12 +212,15 @@ pub async fn last_success(connection: &mut Conn, job: Option<&str>) -> Result<Op
             .fetch_optional(connection)
             .await?
         }
-        // By itself: an `exists` behind an `or` reads all run jobs.
+        // By itself: an `exists` behind an `or` reads all run jobs. Of a job that never succeeded no run is looked at;
+        // the order is that of the index which tells.
         Some(job) => {
             sqlx::query_as!(
                 Ended,
                 r#"select id, finished_at as "finished_at!" from runs r
                    where status = 'success' and finished_at is not null
+                     and (select true from run_jobs s where s.task_key = $1 and s.status = 'success'
+                         order by s.host_id limit 1)
                      and exists (select 1 from run_jobs j where j.run_id = r.id and j.task_key = $1)
                    order by finished_at desc, id desc limit 1"#,
                 job,

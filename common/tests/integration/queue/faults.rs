@@ -11,7 +11,7 @@ use cyberbrain_testkit::{
     chaos::{Mode, Proxy},
     wait_until,
 };
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use super::{Database, Running, SOON, Taken, admit, admits};
 
@@ -109,9 +109,13 @@ async fn handlers_that_panic_or_never_end_do_not_stop_the_queue() {
     running.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+// One thread: the recorder is the thread's own.
+#[tokio::test]
 async fn the_consumer_survives_a_restart_of_postgresql() {
     let Some(mut database) = Database::restartable().await else { return };
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let taken = Taken::new();
     let slow = taken.clone();
     let running = Running::start(database.runs(), move |task| {
@@ -128,8 +132,9 @@ async fn the_consumer_survives_a_restart_of_postgresql() {
     database.push(&admits(30)).await;
     taken.reaches(8).await;
     for round in 0..2 {
+        let before = restarts(&metrics);
         database.server().halt().await;
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        wait_until("the consumer finds it gone", SOON, async || restarts(&metrics) > before).await;
         database.server().resume().await;
         let after = admit(1_000 + round);
         let back = std::time::Instant::now();
@@ -209,14 +214,19 @@ async fn a_worker_with_more_tasks_than_handlers_keeps_its_heartbeat() {
     running.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+// One thread: the recorder is the thread's own.
+#[tokio::test]
 async fn a_database_that_is_away_at_the_start_is_waited_for() {
     let Some(mut database) = Database::restartable().await else { return };
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     database.push(&[admit(1)]).await;
     database.server().halt().await;
     let taken = Taken::new();
     let running = Running::start(Consumer::runs(&database.pool, "scheduler-test"), taken.handler());
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    wait_until("it was tried in vain", SOON, async || restarts(&metrics) > 0).await;
+    assert_eq!(taken.len(), 0);
     database.server().resume().await;
     taken.reaches(1).await;
     running.stop().await;
@@ -258,6 +268,15 @@ async fn a_database_that_stops_answering_is_left_for_a_new_connection() {
         rendered.contains("cyberbrain_queue_task_duration_seconds_count{queue=\"runs\"} 2"),
         "{rendered}"
     );
+}
+
+/// How often the consumer began anew.
+fn restarts(metrics: &PrometheusHandle) -> u64 {
+    let text = metrics.render();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("cyberbrain_queue_consumer_restarts_total{queue=\"runs\"} "));
+    line.map_or(0, |count| count.parse().unwrap())
 }
 
 async fn workers(database: &Database) -> i64 {

@@ -67,6 +67,8 @@ alter table run_jobs
     add constraint run_jobs_selection_reason_size check (length(selection_reason) <= 2000),
     add constraint run_jobs_result_size check (pg_column_size(result) <= 8 * 262144),
     add constraint run_jobs_progress_size check (pg_column_size(progress) <= 8 * 1024),
+    -- The one text of a worker's in it.
+    add constraint run_jobs_progress_stage_size check (length(progress ->> 'stage') <= 80),
     add constraint run_jobs_failure_form check (failure ~ '^[a-z][a-z0-9_]{0,63}$');
 alter table attempts
     add constraint attempts_engine_id_size check (length(engine_id) <= 255),

@@ -116,6 +116,7 @@ const CASES: &[(&str, &str)] = &[
     ("run_jobs_priority_range", "update run_jobs set priority = -101"),
     ("run_jobs_attempts_not_negative", "update run_jobs set attempts = -1"),
     ("run_jobs_failure_detail_size", "update run_jobs set failure_detail = repeat('x', 1001)"),
+    ("run_jobs_progress_stage_size", "update run_jobs set progress = jsonb_build_object('stage', repeat('x', 81))"),
     ("run_jobs_prompt_tokens_not_negative", "update run_jobs set prompt_tokens = -1"),
     ("run_jobs_completion_tokens_not_negative", "update run_jobs set completion_tokens = -1"),
     ("run_jobs_run_ordinal_unique", "update run_jobs set ordinal = 7"),

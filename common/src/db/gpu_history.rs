@@ -4,12 +4,18 @@ use std::collections::BTreeMap;
 
 use cyberbrain_core::{
     ids::GpuUuid,
-    staging::{GpuHistory, GpuOrigin, GpuSample, LeaseSpan, Window},
+    staging::{
+        GpuHistory, GpuOrigin, GpuSample, LeaseSpan, ThrottleReasons, Window, XidEvent, samples_per_gpu, thin,
+    },
 };
 
 use super::{Conn, Error};
 
-/// Samples and leases of every GPU over a window. A GPU that has neither is left out.
+/// Critical errors that are read per GPU; there are no more in the table.
+const MAX_XIDS: i64 = 1_000;
+
+/// Samples, errors and leases of every GPU over a window. A GPU that has none of them is left out; where there are too many
+/// samples to hand over, they are thinned, and each GPU says how many are left out.
 ///
 /// # Errors
 /// A database error.
@@ -24,7 +30,7 @@ pub async fn read(connection: &mut Conn, window: Window) -> Result<Vec<GpuHistor
     let rows = sqlx::query!(
         // Card by card: the samples are found by card and time.
         "select s.gpu_uuid, s.at, s.used_mib, s.reserved_mib, s.foreign_mib, s.utilization_percent,
-             s.temperature_celsius
+             s.temperature_celsius, s.throttle_reasons, s.ecc_corrected, s.ecc_uncorrected
          from gpus g cross join lateral (
              select * from gpu_samples where gpu_uuid = g.uuid and at >= $1 and at < $2 order by at) s
          order by s.gpu_uuid, s.at",
@@ -39,12 +45,30 @@ pub async fn read(connection: &mut Conn, window: Window) -> Result<Vec<GpuHistor
             used_mib: row.used_mib.unsigned_abs(),
             reserved_mib: row.reserved_mib.unsigned_abs(),
             foreign_mib: row.foreign_mib.unsigned_abs(),
-            utilization_percent: row
-                .utilization_percent
-                .and_then(|percent| u8::try_from(percent).ok())
-                .unwrap_or_default(),
+            utilization_percent: row.utilization_percent.and_then(|percent| u8::try_from(percent).ok()),
             temperature_c: row.temperature_celsius.and_then(|celsius| u32::try_from(celsius).ok()),
+            throttle: row
+                .throttle_reasons
+                .map(|bits| ThrottleReasons::from_bits(u64::from(bits.unsigned_abs()))),
+            ecc_corrected: row.ecc_corrected.map(i64::unsigned_abs),
+            ecc_uncorrected: row.ecc_uncorrected.map(i64::unsigned_abs),
         });
+    }
+    let mut xids: BTreeMap<String, Vec<XidEvent>> = BTreeMap::new();
+    let rows = sqlx::query!(
+        "select x.gpu_uuid, x.at, x.xid
+         from gpus g cross join lateral (
+             select * from gpu_xid_events where gpu_uuid = g.uuid and at >= $1 and at < $2
+             order by at desc limit $3) x
+         order by x.gpu_uuid, x.at, x.id",
+        window.from,
+        window.to,
+        MAX_XIDS,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        xids.entry(row.gpu_uuid).or_default().push(XidEvent { at: row.at, xid: row.xid.unsigned_abs() });
     }
     let mut leases: BTreeMap<String, Vec<LeaseSpan>> = BTreeMap::new();
     let rows = sqlx::query!(
@@ -64,12 +88,14 @@ pub async fn read(connection: &mut Conn, window: Window) -> Result<Vec<GpuHistor
             reserved_mib: row.reserved_mib.unsigned_abs(),
         });
     }
+    let limit = samples_per_gpu(samples.len());
     Ok(gpus
         .into_iter()
         .filter_map(|gpu| {
-            let samples = samples.remove(&gpu.uuid).unwrap_or_default();
+            let (samples, samples_left_out) = thin(samples.remove(&gpu.uuid).unwrap_or_default(), limit);
+            let xids = xids.remove(&gpu.uuid).unwrap_or_default();
             let leases = leases.remove(&gpu.uuid).unwrap_or_default();
-            (!samples.is_empty() || !leases.is_empty()).then(|| GpuHistory {
+            (!samples.is_empty() || !xids.is_empty() || !leases.is_empty()).then(|| GpuHistory {
                 uuid: GpuUuid::new(gpu.uuid),
                 index: gpu.index.unsigned_abs(),
                 host: gpu.host,
@@ -77,6 +103,8 @@ pub async fn read(connection: &mut Conn, window: Window) -> Result<Vec<GpuHistor
                 total_mib: gpu.total_mib.unsigned_abs(),
                 origin: if gpu.simulated { GpuOrigin::Simulated } else { GpuOrigin::Real },
                 samples,
+                samples_left_out,
+                xids,
                 leases,
             })
         })

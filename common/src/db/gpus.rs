@@ -91,6 +91,11 @@ pub struct Observed {
     pub utilization_percent: Option<u8>,
     pub temperature_celsius: Option<i16>,
     pub power_milliwatts: Option<u32>,
+    /// The driver's bits of what holds the clocks down.
+    pub throttle_reasons: Option<u16>,
+    /// Memory errors since the driver was loaded.
+    pub ecc_corrected: Option<u64>,
+    pub ecc_uncorrected: Option<u64>,
 }
 
 /// Stores the newest look at each of these GPUs and raises their sample counters.
@@ -127,13 +132,47 @@ pub async fn observe(connection: &mut Conn, observed: &[Observed]) -> Result<(),
 pub async fn keep_samples(connection: &mut Conn, observed: &[Observed]) -> Result<(), Error> {
     sqlx::query!(
         "insert into gpu_samples (gpu_uuid, used_mib, reserved_mib, foreign_mib, utilization_percent,
-             temperature_celsius)
-         select c.gpu_uuid, c.used_mib, g.reserved_mib, c.foreign_mib, c.utilization_percent, c.temperature_celsius
+             temperature_celsius, throttle_reasons, ecc_corrected, ecc_uncorrected)
+         select c.gpu_uuid, c.used_mib, g.reserved_mib, c.foreign_mib, c.utilization_percent, c.temperature_celsius,
+             c.throttle_reasons, c.ecc_corrected, c.ecc_uncorrected
          from jsonb_to_recordset($1) as c(gpu_uuid text, used_mib integer, foreign_mib integer,
-             utilization_percent smallint, temperature_celsius smallint)
+             utilization_percent smallint, temperature_celsius smallint, throttle_reasons smallint,
+             ecc_corrected bigint, ecc_uncorrected bigint)
          join gpus g on g.uuid = c.gpu_uuid
          on conflict (gpu_uuid, at) do nothing",
         to_json(observed),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps critical errors that the driver told, and forgets a GPU's oldest beyond a thousand. One of a GPU that is not registered
+/// is dropped.
+///
+/// # Errors
+/// A database error.
+pub async fn keep_xids(connection: &mut Conn, xids: &[(GpuUuid, u32)]) -> Result<(), Error> {
+    if xids.is_empty() {
+        return Ok(());
+    }
+    let uuids: Vec<String> = xids.iter().map(|(gpu, _)| gpu.as_str().to_owned()).collect();
+    let numbers: Vec<i32> = xids.iter().map(|(_, xid)| i32::try_from(*xid).unwrap_or(i32::MAX)).collect();
+    sqlx::query!(
+        "insert into gpu_xid_events (gpu_uuid, xid)
+         select c.gpu_uuid, c.xid from unnest($1::text[], $2::integer[]) as c(gpu_uuid, xid)
+         join gpus g on g.uuid = c.gpu_uuid",
+        &uuids,
+        &numbers,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "delete from gpu_xid_events where id in (
+             select o.id from gpus g cross join lateral (
+                 select id from gpu_xid_events where gpu_uuid = g.uuid order by at desc, id desc offset 1000) o
+             where g.uuid = any($1))",
+        &uuids,
     )
     .execute(connection)
     .await?;

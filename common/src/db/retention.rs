@@ -4,7 +4,7 @@
 
 use super::{Conn, Error};
 
-/// Deletes GPU samples older than a day; at most `limit`. Returns how many.
+/// Deletes GPU samples and critical errors older than a day; at most `limit` of each. Returns how many samples.
 ///
 /// # Errors
 /// A database error.
@@ -16,6 +16,16 @@ pub async fn prune_samples(connection: &mut Conn, limit: u32) -> Result<u64, Err
                  where gpu_uuid = g.uuid and at < now() - interval '24 hours' order by at limit $1) o
              limit $1) old
          where s.gpu_uuid = old.gpu_uuid and s.at = old.at",
+        i64::from(limit),
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "delete from gpu_xid_events where id in (
+             select o.id from gpus g cross join lateral (
+                 select id from gpu_xid_events
+                 where gpu_uuid = g.uuid and at < now() - interval '24 hours' order by at limit $1) o
+             limit $1)",
         i64::from(limit),
     )
     .execute(connection)

@@ -40,20 +40,59 @@ pub struct GpuSummary {
     pub total_mib: u32,
     /// The figures below are absent if this is 0.
     pub samples: u64,
+    /// Samples that were kept but not staged, because there were too many.
+    #[serde(default)]
+    pub samples_left_out: u64,
     pub used_mib: Option<MemorySpread>,
     pub reserved_mib: Option<MemorySpread>,
     pub foreign_mib: Option<MemorySpread>,
+    /// Over the samples that tell it.
     pub utilization_percent: Option<UtilizationSpread>,
+    /// Samples that do not tell the utilization.
+    #[serde(default)]
+    pub utilization_unknown: u64,
     /// Samples with a utilization above 80 %.
     pub hot_samples: u64,
     pub temperature_max_c: Option<u32>,
+    /// Samples by what held the clocks down; without idleness and chosen clocks. Absent where no sample tells.
+    #[serde(default)]
+    pub throttled: Option<Throttled>,
+    /// Corrected memory errors within the window. Absent where no sample tells.
+    #[serde(default)]
+    pub ecc_corrected: Option<u64>,
+    /// Uncorrected memory errors within the window. Absent where no sample tells.
+    #[serde(default)]
+    pub ecc_uncorrected: Option<u64>,
+    /// Critical errors within the window.
+    #[serde(default)]
+    pub xids: u64,
+    /// Those of them that are the card's and no program's.
+    #[serde(default)]
+    pub hardware_xids: u64,
     pub leases: u64,
     /// Who held it, in order of time.
     pub run_jobs: Vec<RunJobId>,
     pub run_jobs_left_out: u64,
-    /// Time under a lease while no sample showed work.
+    /// Time under a lease in which a sample showed a utilization below 5 %.
     pub idle_reserved_seconds: u64,
+    /// Time under a lease for which there is no sample that tells the utilization.
+    #[serde(default)]
+    pub unknown_reserved_seconds: u64,
     pub reserved_seconds: u64,
+}
+
+/// Samples in which clocks were held down, by what did it; one sample may count several times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Throttled {
+    /// By any of those below.
+    pub samples: u64,
+    pub power: u64,
+    pub heat: u64,
+    /// By the hardware, whatever made it do so.
+    pub hardware: u64,
+    /// By another card of its group.
+    pub sync_boost: u64,
 }
 
 /// Extremes and mean over the samples, in MiB.

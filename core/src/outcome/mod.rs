@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use custom::{CustomResult, CustomValue, MAX_CUSTOM_VALUES};
 pub use gpu_report::{
-    GpuReport, GpuSummary, LeaseOverlap, MAX_GPU_RUN_JOBS, MAX_GPUS, MAX_OVERLAPS, MemorySpread,
+    GpuReport, GpuSummary, LeaseOverlap, MAX_GPU_RUN_JOBS, MAX_GPUS, MAX_OVERLAPS, MemorySpread, Throttled,
     UtilizationSpread,
 };
 pub use log_triage::{

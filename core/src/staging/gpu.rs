@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{GpuUuid, RunJobId},
-    staging::Window,
+    staging::{ThrottleReasons, Window},
     text_enum,
 };
 
@@ -39,6 +39,12 @@ pub struct GpuHistory {
     pub origin: GpuOrigin,
     /// In order of time.
     pub samples: Vec<GpuSample>,
+    /// Kept samples that are not among `samples`, because there were too many: see [`thin`](super::thin).
+    #[serde(default)]
+    pub samples_left_out: u64,
+    /// Critical errors (XIDs) that its driver reported, in order of time.
+    #[serde(default)]
+    pub xids: Vec<XidEvent>,
     /// Every lease that was alive at some instant of the window.
     pub leases: Vec<LeaseSpan>,
 }
@@ -53,10 +59,27 @@ pub struct GpuSample {
     pub reserved_mib: u32,
     /// The part of `used_mib` that belongs to no worker of ours.
     pub foreign_mib: u32,
-    /// 0 to 100.
-    pub utilization_percent: u8,
+    /// 0 to 100. Absent where the driver does not say: that is unknown, not idle.
+    pub utilization_percent: Option<u8>,
     /// Absent where the driver does not say.
     pub temperature_c: Option<u32>,
+    /// What held its clocks down. Absent where the driver does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<ThrottleReasons>,
+    /// Corrected memory errors since the driver was loaded. Absent without ECC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecc_corrected: Option<u64>,
+    /// Uncorrected memory errors since the driver was loaded. Absent without ECC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecc_uncorrected: Option<u64>,
+}
+
+/// A critical error that the driver reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct XidEvent {
+    pub at: DateTime<Utc>,
+    /// NVIDIA's number of the error.
+    pub xid: u32,
 }
 
 /// Memory of a GPU held by one RunJob.

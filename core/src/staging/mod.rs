@@ -15,18 +15,22 @@
 //!
 //! Deliberately absent: environment variables of containers, which is where passwords live.
 
+mod faults;
 mod gpu;
 mod inventory;
 mod job;
 mod logs;
+mod thin;
 
-pub use gpu::{GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan};
+pub use faults::{ThrottleReason, ThrottleReasons, XidSeverity, xid_severity};
+pub use gpu::{GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, XidEvent};
 pub use inventory::{
     ContainerState, Health, Inventory, InventoryContainer, Mount, MountAccess, MountKind, NetworkAttachment,
     PortProtocol, PublishedPort,
 };
 pub use job::{AssignedGpu, DirectiveText, JobInput, LlmAccess, PreviousResult, Window};
 pub use logs::{LogIndex, LogLine, LogSource, LogStream, MalformedLine, parse_line};
+pub use thin::{MAX_STAGED_SAMPLES, samples_per_gpu, thin};
 
 /// Where the staged files are, inside the container.
 pub const INPUT_DIR: &str = "/input";

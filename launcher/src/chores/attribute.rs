@@ -42,6 +42,9 @@ pub(super) fn attribute(
         utilization_percent: sample.utilization_percent,
         temperature_celsius: sample.temperature_celsius.and_then(|celsius| i16::try_from(celsius).ok()),
         power_milliwatts: sample.power_milliwatts,
+        throttle_reasons: sample.throttle.map(cyberbrain_core::staging::ThrottleReasons::bits),
+        ecc_corrected: sample.corrected_ecc_errors,
+        ecc_uncorrected: sample.uncorrected_ecc_errors,
     })
 }
 
@@ -78,6 +81,8 @@ mod tests {
             utilization_percent: Some(50),
             temperature_celsius: None,
             power_milliwatts: None,
+            throttle: None,
+            corrected_ecc_errors: None,
             uncorrected_ecc_errors: None,
             processes: processes.map(|processes| {
                 let process = |&(container, used_mib): &(&str, Option<u32>)| GpuProcess {

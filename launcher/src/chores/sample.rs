@@ -36,6 +36,8 @@ const FOREIGN_LOOKS: usize = 3;
 const PROBATION: Duration = Duration::from_secs(60);
 /// The same after an error of the hardware.
 const PROBATION_AFTER_XID: Duration = Duration::from_secs(600);
+/// Critical errors that wait to be stored; beyond that the oldest are dropped.
+const MAX_PENDING_XIDS: usize = 256;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Takes the readings of one host.
@@ -45,6 +47,8 @@ pub(super) struct Sampler {
     kept_at: Option<Instant>,
     foreign: BTreeMap<GpuUuid, VecDeque<u32>>,
     trouble: BTreeMap<GpuUuid, Trouble>,
+    /// Told by the driver once, so kept until they are stored.
+    xids: VecDeque<(GpuUuid, u32)>,
 }
 
 /// What is wrong with a GPU, and until when it has to be well.
@@ -56,13 +60,23 @@ struct Trouble {
 
 impl Sampler {
     pub(super) fn new(agent: Arc<Agent>, simulated: Option<SimulatedGpus>) -> Self {
-        Self { agent, simulated, kept_at: None, foreign: BTreeMap::new(), trouble: BTreeMap::new() }
+        Self {
+            agent,
+            simulated,
+            kept_at: None,
+            foreign: BTreeMap::new(),
+            trouble: BTreeMap::new(),
+            xids: VecDeque::new(),
+        }
     }
 
     /// Stores one reading. A reading that can't be stored makes the telemetry older, which placement sees.
     pub(super) async fn take(&mut self, reading: &Reading) {
         metrics::gauge!(metric::GPU_TELEMETRY_UP, "host" => self.agent.host_name.clone())
             .set(if reading.status.is_ready() { 1.0 } else { 0.0 });
+        for sample in &reading.samples {
+            self.look_for_trouble(sample);
+        }
         if reading.samples.is_empty() {
             return;
         }
@@ -89,13 +103,14 @@ impl Sampler {
             if let Some(seen) = attribute(sample, &ours, &reservations) {
                 observed.push(self.smoothed(seen));
             }
-            self.look_for_trouble(sample);
         }
         gpus::observe(&mut connection, &observed).await?;
         if self.kept_at.is_none_or(|at| at.elapsed() >= KEEP_EVERY) {
             gpus::keep_samples(&mut connection, &observed).await?;
             self.kept_at = Some(Instant::now());
         }
+        gpus::keep_xids(&mut connection, self.xids.make_contiguous()).await?;
+        self.xids.clear();
         self.store_trouble(&mut connection).await?;
         self.export(&reading.gpus, &observed, &reservations);
         Ok(())
@@ -153,6 +168,10 @@ impl Sampler {
             metrics::counter!(metric::GPU_XID_ERRORS, "host" => self.agent.host_name.clone(),
                 "gpu" => sample.uuid.as_str().to_owned(), "xid" => xid.to_string())
             .increment(1);
+            if self.xids.len() == MAX_PENDING_XIDS {
+                self.xids.pop_front();
+            }
+            self.xids.push_back((sample.uuid.clone(), u32::try_from(*xid).unwrap_or(u32::MAX)));
         }
         let problem = match (&sample.health, hardware) {
             (GpuHealth::Lost, _) => Some(("the driver has lost it".to_owned(), PROBATION)),

@@ -1,6 +1,9 @@
 //! What is known of a GPU: its inventory entry, a sample of it, and the meaning of its faults.
 
-use cyberbrain_core::{ids::GpuUuid, staging::GpuOrigin};
+use cyberbrain_core::{
+    ids::GpuUuid,
+    staging::{GpuOrigin, ThrottleReasons},
+};
 use serde::Serialize;
 
 use crate::runtime::ContainerId;
@@ -92,6 +95,10 @@ pub struct GpuSample {
     pub utilization_percent: Option<u8>,
     pub temperature_celsius: Option<u32>,
     pub power_milliwatts: Option<u32>,
+    /// What holds its clocks down.
+    pub throttle: Option<ThrottleReasons>,
+    /// Corrected memory errors since the driver was loaded.
+    pub corrected_ecc_errors: Option<u64>,
     /// Uncorrected memory errors since the driver was loaded.
     pub uncorrected_ecc_errors: Option<u64>,
     /// Who uses its memory; `None` if the driver does not say.
@@ -110,6 +117,8 @@ impl GpuSample {
             utilization_percent: None,
             temperature_celsius: None,
             power_milliwatts: None,
+            throttle: None,
+            corrected_ecc_errors: None,
             uncorrected_ecc_errors: None,
             processes: None,
             xids: Vec::new(),
@@ -140,25 +149,6 @@ pub struct GpuProcess {
     /// The container that it runs in, if it is visible from here and in one.
     pub container: Option<ContainerId>,
     pub used_mib: Option<u32>,
-}
-
-/// Whose fault a critical error is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum XidSeverity {
-    /// A program did something wrong; the card is fine.
-    Application,
-    /// The card, its memory, its link or its firmware.
-    Hardware,
-}
-
-/// Errors that programs cause: the list that NVIDIA's own device plugin ignores.
-const APPLICATION_XIDS: [u64; 6] = [13, 31, 43, 45, 68, 109];
-
-/// Sorts a critical error. What is not known to be a program's is the card's.
-#[must_use]
-pub fn xid_severity(xid: u64) -> XidSeverity {
-    if APPLICATION_XIDS.contains(&xid) { XidSeverity::Application } else { XidSeverity::Hardware }
 }
 
 /// Whole MiB in this many bytes.

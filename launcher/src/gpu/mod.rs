@@ -18,9 +18,8 @@ mod simulated;
 
 use std::path::PathBuf;
 
-pub use card::{
-    Gpu, GpuHealth, GpuKind, GpuProcess, GpuSample, Inventory, ProbeStatus, XidSeverity, xid_severity,
-};
+pub use card::{Gpu, GpuHealth, GpuKind, GpuProcess, GpuSample, Inventory, ProbeStatus};
+pub use cyberbrain_core::staging::{XidSeverity, xid_severity};
 pub use describe::{Description, describe};
 pub use monitor::{GpuMonitor, Latest, Reading};
 pub use nvml::NvmlProbe;

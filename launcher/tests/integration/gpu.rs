@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use cyberbrain_core::{ids::GpuUuid, staging::GpuOrigin};
+use cyberbrain_core::{
+    ids::GpuUuid,
+    staging::{GpuOrigin, ThrottleReason, ThrottleReasons},
+};
 use cyberbrain_launcher::{
     gpu::{
         GpuHealth, GpuKind, GpuMonitor, GpuProbe, GpuSample, Inventory, Latest, NvmlProbe, ProbeChoice,
@@ -38,6 +41,8 @@ fn two_gpus_are_read() {
     script.cards[1].used_mib = 6_144;
     script.cards[1].utilization_percent = Some(20);
     script.cards[1].ecc_errors = Some(3);
+    script.cards[1].corrected_ecc_errors = Some(12);
+    script.cards[1].throttle_reasons = Some(0x44);
     let (_double, mut probe, inventory) = looked(&script);
     assert_eq!(inventory.status, ProbeStatus::Ready { driver_version: "550.54.15".into() });
     let seen: Vec<_> = inventory
@@ -58,7 +63,10 @@ fn two_gpus_are_read() {
     assert_eq!(busy.health, GpuHealth::Healthy);
     assert_eq!((busy.used_mib, busy.utilization_percent), (Some(6_144), Some(20)));
     assert_eq!((busy.temperature_celsius, busy.power_milliwatts), (Some(40), Some(50_000)));
-    assert_eq!(busy.uncorrected_ecc_errors, Some(3));
+    assert_eq!((busy.corrected_ecc_errors, busy.uncorrected_ecc_errors), (Some(12), Some(3)));
+    let reasons: Vec<_> = busy.throttle.unwrap().iter().map(ThrottleReason::as_str).collect();
+    assert_eq!(reasons, ["power_cap", "hardware_thermal_slowdown"]);
+    assert_eq!(samples[0].throttle, Some(ThrottleReasons::default()), "told, and none");
     assert_eq!(busy.processes, Some(Vec::new()));
 }
 
@@ -70,13 +78,16 @@ fn what_a_card_does_not_tell_is_unknown_and_never_zero() {
     card.temperature_celsius = None;
     card.power_milliwatts = None;
     card.ecc_errors = None;
+    card.corrected_ecc_errors = None;
+    card.throttle_reasons = None;
     let (_double, mut probe, _) = looked(&script);
     let sample = only(probe.sample().unwrap());
     assert_eq!(sample.health, GpuHealth::Healthy);
     assert_eq!(sample.utilization_percent, None);
     assert_eq!(sample.temperature_celsius, None);
     assert_eq!(sample.power_milliwatts, None);
-    assert_eq!(sample.uncorrected_ecc_errors, None);
+    assert_eq!((sample.corrected_ecc_errors, sample.uncorrected_ecc_errors), (None, None));
+    assert_eq!(sample.throttle, None);
     assert_eq!(sample.used_mib, Some(0), "what it does tell is there");
 }
 

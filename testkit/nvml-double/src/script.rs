@@ -6,6 +6,7 @@
 //! gpu,GPU-1,Model,24576,512,1024,37,55,60000,0,ok
 //!     uuid, model, total MiB, reserved MiB, used MiB, utilization %, °C, mW, ECC errors, state
 //!     `-` for what the card does not tell; state: ok | lost | hung | unified | reset_required | mig
+//! strain,GPU-1,68,12                        uuid, throttle reasons (bits), corrected ECC errors; `-` as above
 //! process,GPU-1,4711,1024                   uuid, pid, used MiB or `-`
 //! mig,GPU-1,MIG-1,5120,16,0                 parent, uuid, total, reserved, used MiB
 //! xid,GPU-1,79                              each line is one event, told once in the order of the lines
@@ -50,7 +51,11 @@ pub struct Card {
     pub utilization_percent: Option<u32>,
     pub temperature_celsius: Option<u32>,
     pub power_milliwatts: Option<u32>,
+    /// Uncorrected ones.
     pub ecc_errors: Option<u64>,
+    pub corrected_ecc_errors: Option<u64>,
+    /// Bits of what holds the clocks down.
+    pub throttle_reasons: Option<u64>,
     pub state: CardState,
 }
 
@@ -104,6 +109,8 @@ impl Script {
             temperature_celsius: Some(40),
             power_milliwatts: Some(50_000),
             ecc_errors: Some(0),
+            corrected_ecc_errors: Some(0),
+            throttle_reasons: Some(0),
             state: CardState::Ok,
         };
         Self {
@@ -156,8 +163,15 @@ fn read_line(script: &mut Script, line: &str) -> Option<()> {
                 temperature_celsius: optional(temperature)?,
                 power_milliwatts: optional(power)?,
                 ecc_errors: optional(ecc)?,
+                corrected_ecc_errors: Some(0),
+                throttle_reasons: Some(0),
                 state: state_from(state)?,
             });
+        }
+        ["strain", uuid, throttle, corrected] => {
+            let card = script.cards.iter_mut().find(|card| card.uuid == uuid)?;
+            card.throttle_reasons = optional(throttle)?;
+            card.corrected_ecc_errors = optional(corrected)?;
         }
         ["process", card, pid, used] => script.processes.push(Process {
             card: card.to_owned(),
@@ -231,6 +245,9 @@ impl fmt::Display for Script {
                 "gpu,{uuid},{model},{total_mib},{reserved_mib},{used_mib},{utilization},{temperature},{power},{ecc},{state}"
             )?;
         }
+        for Card { uuid, throttle_reasons, corrected_ecc_errors, .. } in &self.cards {
+            writeln!(f, "strain,{uuid},{},{}", shown(*throttle_reasons), shown(*corrected_ecc_errors))?;
+        }
         for Process { card, pid, used_mib } in &self.processes {
             writeln!(f, "process,{card},{pid},{}", shown(*used_mib))?;
         }
@@ -253,6 +270,8 @@ mod tests {
         let mut script = Script::cards(2, 24_576);
         script.cards[1].utilization_percent = None;
         script.cards[1].ecc_errors = None;
+        script.cards[1].corrected_ecc_errors = None;
+        script.cards[0].throttle_reasons = Some(0x44);
         script.cards[0].state = CardState::Mig;
         script.init = Init::VersionMismatch;
         script.processes.push(Process { card: "GPU-double-0".into(), pid: 7, used_mib: Some(3) });

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use cyberbrain_core::staging::{GpuHistory, GpuSample, Window};
 
 use super::{name, simulated};
@@ -10,17 +10,23 @@ use super::{name, simulated};
 const WIDTH: f64 = 960.0;
 const LANE: f64 = 150.0;
 const PLOT: f64 = 96.0;
-const LEFT: f64 = 56.0;
-const RIGHT: f64 = 16.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 52.0;
 const HEAD: f64 = 44.0;
 /// GPUs that are drawn.
 const LANES: usize = 24;
+/// Errors that are marked on each.
+const MARKS: usize = 50;
 /// Points per line: more samples are drawn by the largest of each stretch.
 const POINTS: usize = 480;
 
+/// Readable on white and on black alike: the picture has no ground of its own.
+const INK: &str = "#767676";
+const GRID: &str = "stroke=\"#888888\" stroke-opacity=\"0.35\"";
 const USED: &str = "#4c78a8";
 const FOREIGN: &str = "#9d9d9d";
 const RESERVED: &str = "#e45756";
+const FAULT: &str = "#d62728";
 const UTILIZATION: &str = "#54a24b";
 
 /// Draws it.
@@ -30,8 +36,7 @@ pub fn draw(gpus: &[GpuHistory], window: Window) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
          font-family=\"system-ui, sans-serif\" font-size=\"11\" role=\"img\">\n\
-         <title>GPU memory and utilization, {} to {}</title>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
+         <title>GPU memory and utilization, {} to {}</title>\n",
         window.from.format("%Y-%m-%d %H:%M:%S UTC"),
         window.to.format("%Y-%m-%d %H:%M:%S UTC"),
     );
@@ -42,7 +47,7 @@ pub fn draw(gpus: &[GpuHistory], window: Window) -> String {
     if gpus.len() > lanes {
         let _ = writeln!(
             out,
-            "<text x=\"{LEFT}\" y=\"{}\" fill=\"#666\">{} more GPUs are not drawn</text>",
+            "<text x=\"{LEFT}\" y=\"{}\" fill=\"{INK}\">{} more GPUs are not drawn</text>",
             height - 8.0,
             gpus.len() - lanes
         );
@@ -53,16 +58,17 @@ pub fn draw(gpus: &[GpuHistory], window: Window) -> String {
 
 fn legend(out: &mut String) {
     let items = [
-        (USED, "memory used"),
-        (FOREIGN, "of it foreign"),
-        (RESERVED, "memory reserved"),
-        (UTILIZATION, "utilization"),
+        (USED, "memory used (GiB)"),
+        (FOREIGN, "of it foreign (GiB)"),
+        (RESERVED, "memory reserved (GiB)"),
+        (UTILIZATION, "utilization (%)"),
+        (FAULT, "▼ XID error"),
     ];
     for (at, (colour, text)) in items.into_iter().enumerate() {
-        let x = LEFT + 150.0 * at as f64;
+        let x = LEFT + 180.0 * at as f64;
         let _ = writeln!(
             out,
-            "<rect x=\"{x}\" y=\"14\" width=\"14\" height=\"10\" fill=\"{colour}\"/><text x=\"{}\" y=\"23\" fill=\"#333\">{text}</text>",
+            "<rect x=\"{x}\" y=\"14\" width=\"14\" height=\"10\" fill=\"{colour}\"/><text x=\"{}\" y=\"23\" fill=\"{INK}\">{text}</text>",
             x + 20.0
         );
     }
@@ -73,7 +79,7 @@ fn lane(out: &mut String, gpu: &GpuHistory, window: Window, top: f64) {
     let title = format!("{} · {} · {} MiB{}", name(gpu), gpu.model, gpu.total_mib, simulated(gpu.origin));
     let _ = writeln!(
         out,
-        "<text x=\"{LEFT}\" y=\"{}\" fill=\"#111\" font-weight=\"600\">{}</text>",
+        "<text x=\"{LEFT}\" y=\"{}\" fill=\"{INK}\" font-weight=\"600\">{}</text>",
         top + 12.0,
         escape(&title)
     );
@@ -81,24 +87,21 @@ fn lane(out: &mut String, gpu: &GpuHistory, window: Window, top: f64) {
         let y = plot.y(f64::from(percent) / 100.0);
         let _ = writeln!(
             out,
-            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#666\">{percent} %</text>",
-            WIDTH - RIGHT,
+            "<line x1=\"{LEFT}\" x2=\"{end}\" y1=\"{y:.1}\" y2=\"{y:.1}\" {GRID}/>\
+             <text x=\"{}\" y=\"{text:.1}\" text-anchor=\"end\" fill=\"{INK}\">{:.1} GiB</text>\
+             <text x=\"{}\" y=\"{text:.1}\" fill=\"{INK}\">{percent} %</text>",
             LEFT - 6.0,
-            y + 4.0,
+            f64::from(gpu.total_mib) / 1024.0 * f64::from(percent) / 100.0,
+            WIDTH - RIGHT + 6.0,
+            end = WIDTH - RIGHT,
+            text = y + 4.0,
         );
     }
-    let bottom = plot.y(0.0) + 14.0;
-    let _ = writeln!(
-        out,
-        "<text x=\"{LEFT}\" y=\"{bottom:.1}\" fill=\"#666\">{}</text><text x=\"{}\" y=\"{bottom:.1}\" text-anchor=\"end\" fill=\"#666\">{}</text>",
-        window.from.format("%m-%d %H:%M:%S"),
-        WIDTH - RIGHT,
-        window.to.format("%m-%d %H:%M:%S"),
-    );
+    times(out, &plot);
     if gpu.samples.is_empty() {
         let _ = writeln!(
             out,
-            "<text x=\"{}\" y=\"{:.1}\" fill=\"#666\">no samples</text>",
+            "<text x=\"{}\" y=\"{:.1}\" fill=\"{INK}\">no samples</text>",
             LEFT + 12.0,
             plot.y(0.5)
         );
@@ -115,8 +118,49 @@ fn lane(out: &mut String, gpu: &GpuHistory, window: Window, top: f64) {
         RESERVED,
         " stroke-dasharray=\"4 3\"",
     );
-    let utilization = |sample: &GpuSample| f64::from(sample.utilization_percent.min(100)) / 100.0;
-    line(out, &plot, &points(&gpu.samples, utilization), UTILIZATION, "");
+    for told in
+        gpu.samples.chunk_by(|a, b| a.utilization_percent.is_some() == b.utilization_percent.is_some())
+    {
+        // Where it is not told, the line has a gap.
+        if told[0].utilization_percent.is_some() {
+            let utilization = |sample: &GpuSample| {
+                f64::from(sample.utilization_percent.unwrap_or_default().min(100)) / 100.0
+            };
+            line(out, &plot, &points(told, utilization), UTILIZATION, "");
+        }
+    }
+    for (x, event) in gpu.xids.iter().take(MARKS).map(|event| (plot.x(event.at), event)) {
+        let _ = writeln!(
+            out,
+            "<path d=\"M{x:.1} {:.1}l-4 -7h8z\" fill=\"{FAULT}\"><title>XID {} at {}</title></path>",
+            plot.y(1.0),
+            event.xid,
+            event.at.format("%Y-%m-%d %H:%M:%S UTC"),
+        );
+    }
+}
+
+/// The axis of time: both ends and quarters of the window, UTC.
+fn times(out: &mut String, plot: &Plot) {
+    let Window { from, to } = plot.window;
+    let (base, text) = (plot.y(0.0), plot.y(0.0) + 15.0);
+    let form = if to - from > TimeDelta::hours(24) { "%m-%d %H:%M" } else { "%H:%M:%S" };
+    for quarter in 0..=4 {
+        let at = from + (to - from) / 4 * quarter;
+        let (form, anchor) = match quarter {
+            0 => ("%Y-%m-%d %H:%M UTC", "start"),
+            4 => ("%Y-%m-%d %H:%M UTC", "end"),
+            _ => (form, "middle"),
+        };
+        let x = plot.x(at);
+        let _ = writeln!(
+            out,
+            "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{base:.1}\" y2=\"{:.1}\" stroke=\"{INK}\"/>\
+             <text x=\"{x:.1}\" y=\"{text:.1}\" text-anchor=\"{anchor}\" fill=\"{INK}\">{}</text>",
+            base + 4.0,
+            at.format(form),
+        );
+    }
 }
 
 /// Where values are drawn.

@@ -21,6 +21,8 @@ fn gpu(total_mib: u32, leases: Vec<LeaseSpan>) -> GpuHistory {
         total_mib,
         origin: GpuOrigin::Simulated,
         samples: Vec::new(),
+        samples_left_out: 0,
+        xids: Vec::new(),
         leases,
     }
 }

@@ -34,20 +34,31 @@ pub fn spans(samples: &[GpuSample], window: Window) -> Vec<(GpuSample, Span)> {
     samples.iter().enumerate().map(span).collect()
 }
 
+/// Whether a sample tells that the card was hot. An untold utilization is neither hot nor idle.
+pub fn is_hot(sample: &GpuSample) -> bool {
+    sample.utilization_percent.is_some_and(|percent| percent > HOT_ABOVE_PERCENT)
+}
+
+/// Whether a sample tells that the card was idle.
+pub fn is_idle(sample: &GpuSample) -> bool {
+    sample.utilization_percent.is_some_and(|percent| percent < IDLE_BELOW_PERCENT)
+}
+
 /// The hot times, in order.
 pub fn hot_times(samples: &[GpuSample]) -> Vec<HotTime> {
     let mut out: Vec<HotTime> = Vec::new();
     let mut open: Option<HotTime> = None;
     for sample in samples {
-        if sample.utilization_percent <= HOT_ABOVE_PERCENT {
+        if !is_hot(sample) {
             out.extend(open.take());
             continue;
         }
+        let percent = sample.utilization_percent.unwrap_or_default();
         let at: DateTime<Utc> = sample.at;
         let hot = open.get_or_insert(HotTime { span: (at, at), samples: 0, peak_percent: 0 });
         hot.span.1 = at;
         hot.samples += 1;
-        hot.peak_percent = hot.peak_percent.max(sample.utilization_percent);
+        hot.peak_percent = hot.peak_percent.max(percent);
     }
     out.extend(open);
     out

@@ -1,10 +1,11 @@
 //! `gpu_report`: what the staged samples and leases say of each GPU.
 //!
 //! Memory and utilization over the window, hot times, who held which card, whether cards stood idle while
-//! reserved, and a check of the promise that leases never add up to more than a card has. Where there is
-//! no GPU it says so and succeeds.
+//! reserved, what slowed them and which errors they had, and a check of the promise that leases never add up to
+//! more than a card has. What no sample tells is called unknown, never zero. Where there is no GPU it says so and succeeds.
 
 mod chart;
+mod faults;
 mod leases;
 mod load;
 mod report;
@@ -20,6 +21,8 @@ use serde::de::IgnoredAny;
 use self::summary::Facts;
 use crate::{arguments::Directories, error::Error, files, progress::Progress};
 
+/// What stands for a figure that is not known.
+const UNKNOWN: &str = "–";
 /// Name of the chart among the artifacts.
 const CHART_FILE: &str = "gpu-chart.svg";
 
@@ -36,6 +39,7 @@ pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(),
     for gpu in &mut gpus {
         progress.tell("reading samples", done, total, ProgressUnit::Items);
         gpu.samples.sort_by_key(|sample| sample.at);
+        gpu.xids.sort_by_key(|event| event.at);
         gpu.leases.sort_by_key(|lease| (lease.from, lease.run_job_id));
         facts.push(summary::facts(gpu, window));
         done += gpu.samples.len() as u64;

@@ -1,5 +1,8 @@
 //! The report: how the cards were used, and whether anything about it is wrong.
 
+#[path = "report_faults.rs"]
+mod faults;
+
 use std::fmt::Write as _;
 
 use cyberbrain_core::{
@@ -8,7 +11,7 @@ use cyberbrain_core::{
 };
 
 use super::{
-    CHART_FILE,
+    CHART_FILE, UNKNOWN,
     load::{HOT_ABOVE_PERCENT, IDLE_BELOW_PERCENT},
     name, simulated,
     summary::Facts,
@@ -36,11 +39,15 @@ pub fn write(window: Window, gpus: &[GpuHistory], facts: &[Facts]) -> String {
     }
     out.push_str(&summary(window, gpus, facts));
     out.push_str(&overlaps(gpus, facts));
-    let _ = writeln!(out, "![Memory and utilization of each GPU over time]({CHART_FILE})\n");
+    let _ = writeln!(
+        out,
+        "![Memory and utilization of each GPU over time]({CHART_FILE})\n\nThe chart as a file: [{CHART_FILE}]({CHART_FILE}).\n"
+    );
     out.push_str(&memory(gpus, facts));
     out.push_str(&load(gpus, facts));
     out.push_str(&hot_times(gpus, facts));
-    out.push_str(&leases(gpus));
+    out.push_str(&faults::write(gpus, facts));
+    out.push_str(&leases(window, gpus));
     out
 }
 
@@ -78,11 +85,37 @@ fn summary(window: Window, gpus: &[GpuHistory], facts: &[Facts]) -> String {
         duration(reserved),
         (idle * 100).checked_div(reserved).map_or_else(String::new, |percent| format!(" ({percent} %)")),
     );
-    let _ = writeln!(
-        out,
-        "- {} above {HOT_ABOVE_PERCENT} % at some time.\n",
-        counted(hot, "GPU was", "GPUs were")
-    );
+    let unknown = sum(|f| f.summary.unknown_reserved_seconds);
+    if unknown > 0 {
+        let _ = writeln!(
+            out,
+            "- For {} of it the utilization is unknown: no sample of that time tells it.",
+            duration(unknown)
+        );
+    }
+    let _ =
+        writeln!(out, "- {} above {HOT_ABOVE_PERCENT} % at some time.", counted(hot, "GPU was", "GPUs were"));
+    let (untold, samples) = (sum(|f| f.summary.utilization_unknown), sum(|f| f.summary.samples));
+    if untold > 0 {
+        let _ = writeln!(
+            out,
+            "- The utilization is unknown for {} of {}.",
+            number(untold),
+            counted(samples, "sample", "samples")
+        );
+    }
+    let left_out = sum(|f| f.summary.samples_left_out);
+    if left_out > 0 {
+        let _ = writeln!(
+            out,
+            "- Of {} kept samples {} are not looked at here, because there are too many: of each stretch of time the least and the \
+             most busy sample are, and slowed ones. Extremes are exact; means, percentiles and times are of these.",
+            number(samples + left_out),
+            number(left_out)
+        );
+    }
+    out.push_str(&faults::summary(facts));
+    out.push('\n');
     out
 }
 
@@ -152,17 +185,21 @@ fn load(gpus: &[GpuHistory], facts: &[Facts]) -> String {
         .map(|(gpu, Facts { summary, .. })| {
             let utilization = summary.utilization_percent;
             let percent =
-                |value: Option<u8>| value.map_or_else(|| "–".to_owned(), |value| format!("{value} %"));
+                |value: Option<u8>| value.map_or_else(|| UNKNOWN.to_owned(), |value| format!("{value} %"));
             vec![
                 plain(&name(gpu)),
-                utilization.map_or_else(|| "–".to_owned(), |spread| format!("{:.1} %", spread.mean)),
+                utilization.map_or_else(|| UNKNOWN.to_owned(), |spread| format!("{:.1} %", spread.mean)),
                 percent(utilization.map(|spread| spread.p50)),
                 percent(utilization.map(|spread| spread.p95)),
                 percent(utilization.map(|spread| spread.max)),
+                format!("{} of {}", number(summary.utilization_unknown), number(summary.samples)),
                 number(summary.hot_samples),
-                summary.temperature_max_c.map_or_else(|| "–".to_owned(), |celsius| format!("{celsius} °C")),
+                summary
+                    .temperature_max_c
+                    .map_or_else(|| UNKNOWN.to_owned(), |celsius| format!("{celsius} °C")),
                 duration(summary.reserved_seconds),
                 duration(summary.idle_reserved_seconds),
+                duration(summary.unknown_reserved_seconds),
                 number(summary.leases),
             ]
         })
@@ -173,13 +210,19 @@ fn load(gpus: &[GpuHistory], facts: &[Facts]) -> String {
         right("p50"),
         right("p95"),
         right("max"),
+        right("Unknown"),
         right("Hot samples"),
         right("Temperature, max"),
         right("Reserved"),
-        right("Idle while reserved"),
+        right("of it idle"),
+        right("of it unknown"),
         right("Leases"),
     ];
-    format!("## Load\n\n{}\n", table(&columns, &rows))
+    format!(
+        "## Load\n\n{}\n*Unknown* counts samples in which the card does not tell its utilization; they are neither idle nor hot. \
+         *Idle* is below {IDLE_BELOW_PERCENT} %, *hot* is above {HOT_ABOVE_PERCENT} %.\n\n",
+        table(&columns, &rows)
+    )
 }
 
 fn hot_times(gpus: &[GpuHistory], facts: &[Facts]) -> String {
@@ -217,7 +260,7 @@ fn hot_times(gpus: &[GpuHistory], facts: &[Facts]) -> String {
     out
 }
 
-fn leases(gpus: &[GpuHistory]) -> String {
+fn leases(window: Window, gpus: &[GpuHistory]) -> String {
     let all: Vec<_> = gpus.iter().flat_map(|gpu| gpu.leases.iter().map(move |lease| (gpu, lease))).collect();
     if all.is_empty() {
         return "## Who held which GPU\n\nNo RunJob held a GPU in this time.\n".to_owned();
@@ -226,16 +269,25 @@ fn leases(gpus: &[GpuHistory]) -> String {
         .iter()
         .take(LEASES)
         .map(|(gpu, lease)| {
+            let within = lease.to.unwrap_or(window.to).min(window.to) - lease.from.max(window.from);
             vec![
                 plain(&name(gpu)),
                 code(&lease.run_job_id.to_string()),
                 time(lease.from),
                 lease.to.map_or_else(|| "still held".to_owned(), time),
+                duration(within.num_seconds().max(0).unsigned_abs()),
                 number(lease.reserved_mib.into()),
             ]
         })
         .collect();
-    let columns = [left("GPU"), left("RunJob"), left("From"), left("To"), right("Reserved MiB")];
+    let columns = [
+        left("GPU"),
+        left("RunJob"),
+        left("From"),
+        left("To"),
+        right("In the window"),
+        right("Reserved MiB"),
+    ];
     let mut out = format!("## Who held which GPU\n\n{}", table(&columns, &rows));
     if all.len() > LEASES {
         let _ = writeln!(out, "\n{} more leases are not listed.", number((all.len() - LEASES) as u64));
@@ -245,7 +297,7 @@ fn leases(gpus: &[GpuHistory]) -> String {
 
 fn spread(spread: Option<MemorySpread>) -> String {
     spread.map_or_else(
-        || "–".to_owned(),
+        || UNKNOWN.to_owned(),
         |MemorySpread { min, mean, max }| {
             format!("{} · {} · {}", number(min.into()), number(mean.round() as u64), number(max.into()))
         },

@@ -3,8 +3,10 @@
 use chrono::TimeDelta;
 use cyberbrain_core::{
     ids::GpuUuid,
-    outcome::{GpuReport, JobResult, MemorySpread, UtilizationSpread},
-    staging::{GPU_FILE, GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, Window},
+    outcome::{GpuReport, JobResult, MemorySpread, Throttled, UtilizationSpread},
+    staging::{
+        GPU_FILE, GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, ThrottleReasons, Window, XidEvent,
+    },
 };
 use cyberbrain_worker::{Error, Job};
 
@@ -19,8 +21,11 @@ fn gpu(index: u32, total_mib: u32, rows: &[Row], leases: Vec<LeaseSpan>) -> GpuH
         used_mib: row.0,
         reserved_mib: row.1,
         foreign_mib: row.2,
-        utilization_percent: row.3,
+        utilization_percent: Some(row.3),
         temperature_c: row.4,
+        throttle: None,
+        ecc_corrected: None,
+        ecc_uncorrected: None,
     };
     GpuHistory {
         uuid: GpuUuid::new(format!("GPU-SIM-alpha-{index}")),
@@ -30,6 +35,8 @@ fn gpu(index: u32, total_mib: u32, rows: &[Row], leases: Vec<LeaseSpan>) -> GpuH
         total_mib,
         origin: GpuOrigin::Simulated,
         samples: rows.iter().enumerate().map(sample).collect(),
+        samples_left_out: 0,
+        xids: Vec::new(),
         leases,
     }
 }
@@ -84,6 +91,7 @@ fn two_simulated_gpus_are_told_with_their_values() {
     assert_eq!((busy.hot_samples, busy.temperature_max_c, busy.leases), (3, Some(83), 2));
     // Reserved all ten minutes; idle in the first, and in the one after the last sample.
     assert_eq!((busy.reserved_seconds, busy.idle_reserved_seconds), (600, 120));
+    assert_eq!(busy.unknown_reserved_seconds, 300, "the last five minutes were not observed");
     let run_jobs: Vec<String> = busy.run_jobs.iter().map(ToString::to_string).collect();
     assert_eq!(run_jobs, ["01938000-0000-7000-8000-000000000005", "01938000-0000-7000-8000-000000000006"]);
 
@@ -112,6 +120,91 @@ fn two_simulated_gpus_are_told_with_their_values() {
     let chart = worker.artifact("gpu-chart.svg");
     assert!(chart.contains("alpha / GPU 0 · Simulated 24G · 24576 MiB (simulated)"), "{chart}");
     assert_eq!(chart.matches("<path").count(), 8, "four lines per GPU");
+}
+
+#[test]
+fn an_untold_utilization_is_unknown_and_never_idle() {
+    let mut card = gpu(
+        0,
+        24_576,
+        &[
+            (1_000, 8_000, 0, 2, None),
+            (1_000, 8_000, 0, 90, None),
+            (1_000, 8_000, 0, 0, None),
+            (1_000, 8_000, 0, 0, None),
+        ],
+        vec![lease(1, 0, Some(4), 8_000)],
+    );
+    card.samples[2].utilization_percent = None;
+    card.samples[3].utilization_percent = None;
+    let (_, left, report) = run(vec![card]);
+    let seen = &report.gpus[0];
+    assert_eq!((seen.samples, seen.utilization_unknown, seen.hot_samples), (4, 2, 1));
+    assert_eq!(seen.utilization_percent, Some(UtilizationSpread { mean: 46.0, p50: 2, p95: 90, max: 90 }));
+    assert_eq!(
+        (seen.reserved_seconds, seen.idle_reserved_seconds, seen.unknown_reserved_seconds),
+        (240, 60, 120)
+    );
+    for told in ["unknown for 2 of 4 samples", "For 2 min of it the utilization is unknown", "| 2 of 4 |"] {
+        assert!(left.report.contains(told), "{told:?} is not in\n{}", left.report);
+    }
+}
+
+#[test]
+fn throttling_ecc_and_xids_are_told_with_their_numbers() {
+    let row = |_| (1_000, 0, 0, 99, Some(80));
+    let mut card = gpu(0, 24_576, &[0; 6].map(row), Vec::new());
+    // Idle and chosen clocks (0x3) slow nothing; 0x4 is power, 0x48 heat by hardware, 0x90 power brake and group.
+    for (sample, (bits, corrected, uncorrected)) in card.samples.iter_mut().zip([
+        (0x3, 5, 1),
+        (0x4, 5, 1),
+        (0x48, 9, 1),
+        (0x90, 9, 1),
+        (0x0, 2, 0),
+        (0x4, 3, 2),
+    ]) {
+        sample.throttle = Some(ThrottleReasons::from_bits(bits));
+        sample.ecc_corrected = Some(corrected);
+        sample.ecc_uncorrected = Some(uncorrected);
+    }
+    let xid = |minute, xid| XidEvent { at: start() + TimeDelta::minutes(minute), xid };
+    card.xids = vec![xid(3, 79), xid(1, 31)];
+    let quiet = gpu(1, 24_576, &[(0, 0, 0, 0, None)], Vec::new());
+    let (worker, left, report) = run(vec![card, quiet]);
+    let [seen, quiet] = report.gpus.as_slice() else { panic!("{:#?}", report.gpus) };
+    let expected = Throttled { samples: 4, power: 3, heat: 1, hardware: 2, sync_boost: 1 };
+    assert_eq!(seen.throttled, Some(expected));
+    // 5 to 9, then 2 of a new driver, then one more; 1, then 0 of a new driver, then 2.
+    assert_eq!((seen.ecc_corrected, seen.ecc_uncorrected), (Some(7), Some(2)));
+    assert_eq!((seen.xids, seen.hardware_xids), (2, 1));
+    assert_eq!((quiet.throttled, quiet.ecc_corrected, quiet.xids), (None, None, 0), "unknown, not none");
+    for told in [
+        "| alpha / GPU 0 | 4 | 3 | 1 | 2 | 1 | 7 | 2 | 2 | 1 |",
+        "| alpha / GPU 1 | – | – | – | – | – | – | – | 0 | 0 |",
+        "| alpha / GPU 0 | 2026-11-01 10:01:00 UTC | 31 | a program |",
+        "| alpha / GPU 0 | 2026-11-01 10:03:00 UTC | 79 | the card |",
+        "**1 GPU had an error of its hardware.**",
+        "**1 GPU had memory errors that could not be corrected.**",
+        "1 GPU was slowed down",
+        "[gpu-chart.svg](gpu-chart.svg)",
+    ] {
+        assert!(left.report.contains(told), "{told:?} is not in\n{}", left.report);
+    }
+    let chart = worker.artifact("gpu-chart.svg");
+    for told in
+        ["24.0 GiB", "100 %", "2026-11-01 10:00 UTC", "<title>XID 79 at 2026-11-01 10:03:00 UTC</title>"]
+    {
+        assert!(chart.contains(told), "{told:?} is not in\n{chart}");
+    }
+}
+
+#[test]
+fn samples_that_were_not_staged_are_told() {
+    let mut card = gpu(0, 24_576, &[(1, 1, 1, 9, None)], Vec::new());
+    card.samples_left_out = 8_639;
+    let (_, left, report) = run(vec![card]);
+    assert_eq!((report.gpus[0].samples, report.gpus[0].samples_left_out), (1, 8_639));
+    assert!(left.report.contains("Of 8,640 kept samples 8,639 are not looked at"), "{}", left.report);
 }
 
 #[test]

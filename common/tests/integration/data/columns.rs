@@ -96,6 +96,7 @@ const COLUMNS: &[(&str, &str, Kind)] = &[
     ("gpu_leases", "gpu_uuid", Closed),
     ("gpu_observed", "gpu_uuid", Closed),
     ("gpu_samples", "gpu_uuid", Closed),
+    ("gpu_xid_events", "gpu_uuid", Closed),
     ("gpus", "cordon_reason", UserText(500)),
     ("gpus", "health", Closed),
     ("gpus", "health_reason", Sentence(500)),

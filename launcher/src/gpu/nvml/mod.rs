@@ -9,7 +9,10 @@ mod events;
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
-use cyberbrain_core::{ids::GpuUuid, staging::GpuOrigin};
+use cyberbrain_core::{
+    ids::GpuUuid,
+    staging::{GpuOrigin, ThrottleReasons},
+};
 use nvml_wrapper::{
     Nvml,
     device::Device,
@@ -211,6 +214,11 @@ fn try_sample(nvml: &Nvml, gpu: &Gpu) -> Result<GpuSample, Trouble> {
         utilization_percent: utilization.map(|rates| u8::try_from(rates.gpu.min(100)).unwrap_or(100)),
         temperature_celsius: Answer::aside(device.temperature(TemperatureSensor::Gpu))?,
         power_milliwatts: Answer::aside(device.power_usage())?,
+        throttle: Answer::aside(device.current_throttle_reasons())?
+            .map(|reasons| ThrottleReasons::from_bits(reasons.bits())),
+        corrected_ecc_errors: Answer::aside(
+            device.total_ecc_errors(MemoryError::Corrected, EccCounter::Volatile),
+        )?,
         uncorrected_ecc_errors: Answer::aside(
             device.total_ecc_errors(MemoryError::Uncorrected, EccCounter::Volatile),
         )?,

@@ -141,6 +141,15 @@ async fn gpu_samples_and_leases_of_the_window_are_staged() {
         .await
         .unwrap();
     }
+    sqlx::raw_sql(
+        "insert into gpu_samples (gpu_uuid, at, used_mib, reserved_mib, foreign_mib, throttle_reasons, ecc_corrected,
+             ecc_uncorrected) values ('GPU-1', now() - interval '1 minute', 5000, 0, 0, 68, 12, 3);
+         insert into gpu_xid_events (gpu_uuid, at, xid) values ('GPU-1', now() - interval '2 minutes', 79),
+             ('GPU-1', now() - interval '2 hours', 31)",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
     let env = [("CYBERBRAIN_SIMULATE".to_owned(), "run_ms=600000".to_owned())].into();
     let job = world.job(JobSpec { task_key: "gpu_report".into(), env, ..spec() }).await;
     sqlx::query("update run_jobs set params = '{\"window_hours\": 1}' where id = $1")
@@ -155,8 +164,14 @@ async fn gpu_samples_and_leases_of_the_window_are_staged() {
     assert_eq!((window.window.to - window.window.from).num_minutes(), 60);
     assert_eq!(window.gpus.len(), 1);
     let used: Vec<u32> = window.gpus[0].samples.iter().map(|sample| sample.used_mib).collect();
-    assert_eq!(used, [3_000, 4_000], "in order of time, inside the window");
-    assert_eq!(window.gpus[0].samples[0].utilization_percent, 42);
+    assert_eq!(used, [3_000, 4_000, 5_000], "in order of time, inside the window");
+    let [first, _, last] = window.gpus[0].samples[..] else { panic!("{:?}", window.gpus[0].samples) };
+    assert_eq!((first.utilization_percent, first.throttle, first.ecc_corrected), (Some(42), None, None));
+    assert_eq!(last.utilization_percent, None, "not told is not idle");
+    let reasons = cyberbrain_core::staging::ThrottleReasons::from_bits(0x44);
+    assert_eq!((last.throttle, last.ecc_corrected, last.ecc_uncorrected), (Some(reasons), Some(12), Some(3)));
+    let xids: Vec<u32> = window.gpus[0].xids.iter().map(|event| event.xid).collect();
+    assert_eq!((xids, window.gpus[0].samples_left_out), (vec![79], 0));
     world.step(job, cyberbrain_core::lifecycle::Event::Cancel).await;
     world.until_released(attempt).await;
 }

@@ -161,11 +161,20 @@ unsafe extern "C" fn nvmlDeviceGetTotalEccErrors(
     // SAFETY: the caller's out-pointer.
     unsafe {
         tell(to, handle, |card| {
-            // Only the uncorrected ones since the driver was loaded are in the script.
-            let scripted = kind == UNCORRECTED && counter == VOLATILE;
-            card.ecc_errors.map(|errors| if scripted { errors } else { 0 })
+            // Only those since the driver was loaded are in the script.
+            let errors = if kind == UNCORRECTED { card.ecc_errors } else { card.corrected_ecc_errors };
+            errors.map(|errors| if counter == VOLATILE { errors } else { 0 })
         })
     }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
+    handle: Handle,
+    to: *mut c_ulonglong,
+) -> Return {
+    // SAFETY: the caller's out-pointer.
+    unsafe { tell(to, handle, |card| card.throttle_reasons) }
 }
 
 #[unsafe(no_mangle)]

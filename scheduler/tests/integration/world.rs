@@ -199,6 +199,9 @@ impl Host {
                 utilization_percent: Some(0),
                 temperature_celsius: None,
                 power_milliwatts: None,
+                throttle_reasons: None,
+                ecc_corrected: None,
+                ecc_uncorrected: None,
             })
             .collect();
         let mut connection = self.pool.acquire().await.unwrap();

@@ -98,6 +98,9 @@ const CASES: &[(&str, &str)] = &[
     ("gpus_not_overbooked", "update gpus set reserved_mib = allocatable_mib + 1"),
     ("gpus_not_overbooked", "update gpus set allocatable_mib = 19999"),
     ("gpu_observed_utilization_range", "update gpu_observed set utilization_percent = 101"),
+    ("gpu_samples_corrected_not_negative", "update gpu_samples set ecc_corrected = -1"),
+    ("gpu_samples_uncorrected_not_negative", "update gpu_samples set ecc_uncorrected = -1"),
+    ("gpu_xid_events_number_not_negative", "update gpu_xid_events set xid = -1"),
     ("leaders_term_positive", "update leaders set term = 0"),
     // runs and their jobs
     ("runs_status_known", "update runs set status = 'odd'"),

@@ -11,6 +11,7 @@ insert into gpus (uuid, host_id, index, model, simulated, total_mib, allocatable
     ('GPU-1', '00000000-0000-0000-0000-000000000001', 1, 'T', true, 24576, 24000);
 insert into gpu_observed (gpu_uuid) values ('GPU-0');
 insert into gpu_samples (gpu_uuid, used_mib, reserved_mib, foreign_mib) values ('GPU-0', 1, 1, 0);
+insert into gpu_xid_events (gpu_uuid, xid) values ('GPU-0', 79);
 insert into leaders (role, holder, term) values ('scheduler', '00000000-0000-0000-0000-000000000002', 1);
 insert into runs (id, directive_id, directive_type, directive_name, directive_version, directive_snapshot, requested_by)
     select '00000000-0000-0000-0000-000000000003', id, 'D1', name, 1, '{}', 'test' from directives

@@ -7,7 +7,7 @@ use cyberbrain_core::{
         CustomResult, CustomValue, GpuReport, JobResult, LogTriage, REPORT_FILE, RESULT_FILE, ServiceMap,
         SeverityCounts,
     },
-    staging::Window,
+    staging::{MapScope, Window},
 };
 
 use crate::runtime::{ContainerPlan, OutputFile, Purpose};
@@ -63,6 +63,11 @@ fn result(task_key: &str) -> JobResult {
             edges: Vec::new(),
             edges_left_out: 0,
             networks: 0,
+            scope: MapScope::All,
+            not_shown: 0,
+            compared_with: None,
+            changes: Vec::new(),
+            changes_left_out: 0,
         }),
         _ => JobResult::Custom(CustomResult {
             values: [("simulated".to_owned(), CustomValue::Bool(true))].into(),

@@ -19,6 +19,12 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    #[error("the parameters in {} can't be used", path.display())]
+    Params {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
     #[error("the log index names {file:?}, which is no plain file name; nothing was read")]
     InputName { file: String },
     #[error("{} can't be written; is the output directory mounted and is there space?", path.display())]
@@ -65,6 +71,7 @@ impl Error {
             Self::AskedToExit { code } => *code,
             Self::Input { .. }
             | Self::InputForm { .. }
+            | Self::Params { .. }
             | Self::InputName { .. }
             | Self::Output { .. }
             | Self::OutcomeForm(_)

@@ -41,6 +41,8 @@ fn container(id: &str, name: &str) -> InventoryContainer {
         }],
         labels: BTreeMap::from([("team".to_owned(), "shop".to_owned())]),
         references: vec!["web".into()],
+        links: Vec::new(),
+        host_ports: Vec::new(),
     }
 }
 

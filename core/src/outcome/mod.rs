@@ -36,7 +36,10 @@ pub use log_triage::{
 pub use problem::Problem;
 pub use progress::{MAX_PROGRESS_LINE_BYTES, Progress, ProgressUnit, StdoutMessage, StdoutRecord};
 pub use schema::{OutputSchema, ValueRule};
-pub use service_map::{EdgeKind, MAX_EDGES, MAX_SERVICES, ServiceEdge, ServiceMap, ServiceSummary};
+pub use service_map::{
+    ChangeKind, EdgeKind, MAX_CHANGES, MAX_EDGES, MAX_SERVICES, ServiceChange, ServiceEdge, ServiceMap,
+    ServiceSummary,
+};
 pub use text::{MAX_STAGE_CHARACTERS, MAX_TEXT_CHARACTERS, clean_text, stage_text};
 pub use validate::validate;
 

@@ -1,9 +1,9 @@
 //! `validate`: whether a parsed result keeps the limits that make it fit to be stored.
 
 use super::{
-    CustomResult, CustomValue, Finding, GpuReport, GpuSummary, JobResult, LogTriage, MAX_CUSTOM_VALUES,
-    MAX_EDGES, MAX_FINDINGS, MAX_GPU_RUN_JOBS, MAX_GPUS, MAX_OVERLAPS, MAX_SERVICES, MAX_SOURCES,
-    MAX_STACK_TRACES, MAX_TEMPLATES, MAX_TEXT_CHARACTERS, Problem, ServiceMap, ServiceSummary,
+    CustomResult, CustomValue, Finding, GpuReport, GpuSummary, JobResult, LogTriage, MAX_CHANGES,
+    MAX_CUSTOM_VALUES, MAX_EDGES, MAX_FINDINGS, MAX_GPU_RUN_JOBS, MAX_GPUS, MAX_OVERLAPS, MAX_SERVICES,
+    MAX_SOURCES, MAX_STACK_TRACES, MAX_TEMPLATES, MAX_TEXT_CHARACTERS, Problem, ServiceMap, ServiceSummary,
     text::is_forbidden,
 };
 
@@ -82,7 +82,11 @@ fn service_map(map: &ServiceMap) -> Result<(), Problem> {
     text("host", None, &map.host)?;
     count("services", map.services.len(), MAX_SERVICES)?;
     count("edges", map.edges.len(), MAX_EDGES)?;
+    count("changes", map.changes.len(), MAX_CHANGES)?;
     map.services.iter().enumerate().try_for_each(|(at, service)| service_summary(at, service))?;
+    for (at, change) in map.changes.iter().enumerate() {
+        text("changes.name", Some(at), &change.name)?;
+    }
     for (at, edge) in map.edges.iter().enumerate() {
         text("edges.network", Some(at), edge.network.as_deref().unwrap_or(""))?;
         for service in [edge.from, edge.to] {
@@ -98,6 +102,7 @@ fn service_summary(at: usize, service: &ServiceSummary) -> Result<(), Problem> {
     text("services.id", Some(at), &service.id)?;
     text("services.name", Some(at), &service.name)?;
     text("services.image", Some(at), &service.image)?;
+    text("services.image_id", Some(at), &service.image_id)?;
     text("services.compose_project", Some(at), service.compose_project.as_deref().unwrap_or(""))?;
     text("services.compose_service", Some(at), service.compose_service.as_deref().unwrap_or(""))
 }

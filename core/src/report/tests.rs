@@ -11,7 +11,7 @@ use crate::{
         ServiceMap, Severity, SeverityCounts,
     },
     spec::DirectiveType,
-    staging::Window,
+    staging::{MapScope, Window},
 };
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -217,6 +217,11 @@ fn headlines_by_kind_of_result() {
         edges: Vec::new(),
         edges_left_out: 4,
         networks: 2,
+        scope: MapScope::All,
+        not_shown: 0,
+        compared_with: None,
+        changes: Vec::new(),
+        changes_left_out: 0,
     };
     let values =
         [("loss".to_owned(), CustomValue::Number(0.25)), ("steps".to_owned(), CustomValue::Integer(9))];

@@ -1,6 +1,9 @@
 //! `inventory.json`: the containers of one host at one moment.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +16,64 @@ pub struct Inventory {
     pub taken_at: DateTime<Utc>,
     /// Name of the host.
     pub host: String,
+    /// Which containers are in it.
+    #[serde(default)]
+    pub scope: MapScope,
+    /// Containers of the host that the scope leaves out.
+    #[serde(default)]
+    pub not_shown: u64,
     pub containers: Vec<InventoryContainer>,
+}
+
+impl Inventory {
+    /// The same with those containers only that `shown` says. Nobody refers or links to the others any more, and their ports are
+    /// no ports that anybody uses, so their names are gone; but a container keeps its own labels, whatever they name.
+    #[must_use]
+    pub fn narrowed(mut self, shown: impl Fn(&InventoryContainer) -> bool) -> Self {
+        let all = self.containers.len();
+        self.containers.retain(shown);
+        self.not_shown += (all - self.containers.len()) as u64;
+        let mut names = BTreeSet::new();
+        let mut ports = BTreeSet::new();
+        for container in &self.containers {
+            names.insert(container.name.clone());
+            names.extend(container.labels.get(COMPOSE_SERVICE).cloned());
+            ports.extend(container.ports.iter().filter_map(|port| port.host_port));
+        }
+        for container in &mut self.containers {
+            container.references.retain(|name| names.contains(name));
+            container.links.retain(|name| names.contains(name));
+            container.host_ports.retain(|port| ports.contains(port));
+        }
+        self
+    }
+}
+
+/// Compose's name of the service that a container belongs to.
+pub const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+
+text_enum! {
+    /// Which containers of a host a service map shows.
+    MapScope("scope of a service map") {
+        /// Those on the container allowlist.
+        Allowlist = "allowlist",
+        /// All of them.
+        All = "all",
+    }
+}
+
+impl Default for MapScope {
+    /// Nobody sees more than what an administrator allowed, unless they say so.
+    fn default() -> Self {
+        Self::Allowlist
+    }
+}
+
+/// What a `service_map` may be asked for. Other parameters are not looked at: those of a Run are for all of its jobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceMapParams {
+    #[serde(default)]
+    pub scope: MapScope,
 }
 
 text_enum! {
@@ -62,6 +122,12 @@ pub struct InventoryContainer {
     /// names: the values they were found in are never stored.
     #[serde(default)]
     pub references: Vec<String>,
+    /// Names of the containers that it was linked to when it was made.
+    #[serde(default)]
+    pub links: Vec<String>,
+    /// Ports of the host itself that its environment or command addresses. Only the numbers.
+    #[serde(default)]
+    pub host_ports: Vec<u16>,
 }
 
 /// What is kept of each list of a container, and the longest text in it; an engine promises neither.
@@ -94,6 +160,8 @@ impl InventoryContainer {
                 .map(|(key, value)| (first(key), first(value)))
                 .collect(),
             references: self.references.iter().take(MAX_LISTED).map(first).collect(),
+            links: self.links.iter().take(MAX_LISTED).map(first).collect(),
+            host_ports: self.host_ports.iter().take(MAX_LISTED).copied().collect(),
             ..*self
         }
     }
@@ -182,6 +250,8 @@ mod tests {
                 .collect(),
             labels: texts().zip(texts()).collect(),
             references: texts().collect(),
+            links: vec![text.to_owned(); count],
+            host_ports: vec![80; count],
         }
     }
 
@@ -197,5 +267,44 @@ mod tests {
             assert!(!bounded.name.contains('\0'));
             assert!(serde_json::to_vec(&bounded).unwrap().len() < 2 * 1024 * 1024);
         }
+    }
+
+    #[test]
+    fn what_is_not_shown_leaves_no_name_behind() {
+        let made = |name: &str, references: &[&str], links: &[&str], port: u16, host_ports: &[u16]| {
+            let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            let published = PublishedPort {
+                container_port: 80,
+                protocol: PortProtocol::Tcp,
+                host_ip: None,
+                host_port: Some(port),
+            };
+            InventoryContainer {
+                name: name.to_owned(),
+                labels: BTreeMap::from([(COMPOSE_SERVICE.to_owned(), format!("{name}-service"))]),
+                references: texts(references),
+                links: texts(links),
+                ports: vec![published],
+                host_ports: host_ports.to_vec(),
+                ..container(0, "")
+            }
+        };
+        let inventory = Inventory {
+            taken_at: DateTime::UNIX_EPOCH,
+            host: "alpha".into(),
+            scope: MapScope::Allowlist,
+            not_shown: 0,
+            containers: vec![
+                made("web", &["db", "db-service", "vault", "vault-service"], &["db", "vault"], 1, &[2, 3, 4]),
+                made("db", &[], &[], 2, &[]),
+                made("vault", &["web"], &[], 3, &[]),
+            ],
+        };
+        let shown = inventory.narrowed(|container| container.name != "vault");
+        assert_eq!((shown.containers.len(), shown.not_shown), (2, 1));
+        let web = &shown.containers[0];
+        assert_eq!(web.references, ["db", "db-service"]);
+        assert_eq!((web.links.as_slice(), web.host_ports.as_slice()), (&["db".to_owned()][..], &[2][..]));
+        assert!(!serde_json::to_string(&shown).unwrap().contains("vault"));
     }
 }

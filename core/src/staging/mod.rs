@@ -25,8 +25,8 @@ mod thin;
 pub use faults::{ThrottleReason, ThrottleReasons, XidSeverity, xid_severity};
 pub use gpu::{GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, XidEvent};
 pub use inventory::{
-    ContainerState, Health, Inventory, InventoryContainer, Mount, MountAccess, MountKind, NetworkAttachment,
-    PortProtocol, PublishedPort,
+    COMPOSE_SERVICE, ContainerState, Health, Inventory, InventoryContainer, MapScope, Mount, MountAccess,
+    MountKind, NetworkAttachment, PortProtocol, PublishedPort, ServiceMapParams,
 };
 pub use job::{AssignedGpu, DirectiveText, JobInput, LlmAccess, PreviousResult, Window};
 pub use logs::{LogIndex, LogLine, LogSource, LogStream, MalformedLine, parse_line};

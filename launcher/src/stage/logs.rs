@@ -196,6 +196,8 @@ mod tests {
             mounts: Vec::new(),
             labels: BTreeMap::new(),
             references: Vec::new(),
+            links: Vec::new(),
+            host_ports: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Stages what one worker is given: files under `in/`, read-only for it (contract: `core::staging`).
 //!
-//! Guarantees: a worker gets the logs of allow-listed containers of its own host and nothing else of anybody's; what is
+//! Guarantees: a worker gets the logs of allow-listed containers of its own host and nothing else of anybody's; the inventory of
+//! other containers only if it was asked for; what is
 //! read is bounded; how far logs were read is written down beside `in/`, so that whoever stores the success (which may
 //! be another launcher) moves the cursors on. Staging again is harmless.
 
@@ -115,7 +116,7 @@ async fn stage_all(agent: &Arc<Agent>, job: &Assignment, dir: &AttemptDir) -> Re
         }
         Needs::GpuSamples => Some(gpus::stage(agent, job, dir).await?),
         Needs::Inventory => {
-            inventory::stage(agent, dir).await?;
+            inventory::stage(agent, job, dir).await?;
             stage_previous(agent, job, dir).await?;
             None
         }

@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use cyberbrain_core::staging::{ContainerState, Health, Inventory, InventoryContainer};
+use cyberbrain_core::{
+    outcome::{EdgeKind, ServiceChange},
+    staging::{
+        COMPOSE_SERVICE, ContainerState, Health, Inventory, InventoryContainer, MapScope, Mount,
+        PortProtocol, PublishedPort,
+    },
+};
 use serde::Serialize;
 
 pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
-pub const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 /// `db:service_healthy:true,cache:service_started:false`
 const COMPOSE_DEPENDS_ON: &str = "com.docker.compose.depends_on";
 /// Networks that every engine has; being on one ties nobody together.
@@ -20,8 +25,22 @@ pub struct Graph {
     pub networks: Vec<Network>,
     /// Who names whom, in order, each pair once.
     pub references: Vec<(usize, usize)>,
+    /// Who was linked to whom, in order, each pair once.
+    pub links: Vec<(usize, usize)>,
+    /// Who addresses a port of the host that whom publishes, in order.
+    pub port_uses: Vec<(usize, usize, u16)>,
     /// Names that are no container here, and who names them.
     pub unresolved: Vec<(usize, String)>,
+}
+
+/// An arrow of the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dependency {
+    pub from: usize,
+    pub to: usize,
+    pub kind: EdgeKind,
+    /// The host's port, where it is one.
+    pub port: Option<u16>,
 }
 
 /// One user-defined network.
@@ -37,11 +56,24 @@ impl Graph {
         let mut networks: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
         let mut references = BTreeSet::new();
         let mut unresolved = BTreeSet::new();
+        let mut links = BTreeSet::new();
+        let mut port_uses = BTreeSet::new();
         let names = Names::of(containers);
+        let publishers = publishers(containers);
         for (at, container) in containers.iter().enumerate() {
             for network in &container.networks {
                 if !DEFAULT_NETWORKS.contains(&network.name.as_str()) {
                     networks.entry(&network.name).or_default().insert(at);
+                }
+            }
+            for to in container.links.iter().filter_map(|name| names.containers.get(name.as_str())) {
+                if *to != at {
+                    links.insert((at, *to));
+                }
+            }
+            for port in &container.host_ports {
+                if let Some(&to) = publishers.get(port).filter(|to| **to != at) {
+                    port_uses.insert((at, to, *port));
                 }
             }
             for name in container.references.iter().map(String::as_str).chain(dependencies(container)) {
@@ -63,8 +95,18 @@ impl Graph {
         Self {
             networks: networks.into_iter().map(network).collect(),
             references: references.into_iter().collect(),
+            links: links.into_iter().collect(),
+            port_uses: port_uses.into_iter().collect(),
             unresolved: unresolved.into_iter().collect(),
         }
+    }
+
+    /// Who depends on whom, and by what: references, then links, then ports.
+    pub fn dependencies(&self) -> impl Iterator<Item = Dependency> {
+        let references = self.references.iter().map(|&(from, to)| (from, to, EdgeKind::Reference, None));
+        let links = self.links.iter().map(|&(from, to)| (from, to, EdgeKind::Link, None));
+        let ports = self.port_uses.iter().map(|&(from, to, port)| (from, to, EdgeKind::Port, Some(port)));
+        references.chain(links).chain(ports).map(|(from, to, kind, port)| Dependency { from, to, kind, port })
     }
 
     /// Every two services on a network, the smallest networks first: those say most.
@@ -114,6 +156,19 @@ impl<'a> Names<'a> {
     }
 }
 
+/// By TCP port of the host, who publishes it.
+fn publishers(containers: &[InventoryContainer]) -> BTreeMap<u16, usize> {
+    let mut out = BTreeMap::new();
+    for (at, container) in containers.iter().enumerate() {
+        for port in container.ports.iter().filter(|port| port.protocol == PortProtocol::Tcp) {
+            if let Some(number) = port.host_port {
+                out.entry(number).or_insert(at);
+            }
+        }
+    }
+    out
+}
+
 fn project(container: &InventoryContainer) -> Option<&str> {
     container.labels.get(COMPOSE_PROJECT).map(String::as_str)
 }
@@ -123,14 +178,19 @@ fn dependencies(container: &InventoryContainer) -> impl Iterator<Item = &str> {
     label.split(',').map(|part| part.split(':').next().unwrap_or(part).trim()).filter(|name| !name.is_empty())
 }
 
-/// `graph.json`.
+/// `graph.json`; its form is documented in `docs/API.md`.
 #[derive(Serialize)]
 pub struct Artifact<'a> {
     taken_at: DateTime<Utc>,
     host: &'a str,
+    scope: MapScope,
+    not_shown: u64,
+    changes: &'a [ServiceChange],
     services: Vec<Service<'a>>,
     networks: Vec<Members<'a>>,
     references: Vec<Reference<'a>>,
+    links: Vec<Reference<'a>>,
+    port_uses: Vec<PortUse<'a>>,
     unresolved: Vec<Unresolved<'a>>,
 }
 
@@ -139,6 +199,10 @@ struct Service<'a> {
     id: &'a str,
     name: &'a str,
     image: &'a str,
+    image_id: &'a str,
+    restart_count: u32,
+    ports: &'a [PublishedPort],
+    mounts: &'a [Mount],
     state: ContainerState,
     health: Health,
     compose_project: Option<&'a str>,
@@ -158,19 +222,34 @@ struct Reference<'a> {
 }
 
 #[derive(Serialize)]
+struct PortUse<'a> {
+    from: &'a str,
+    to: &'a str,
+    port: u16,
+}
+
+#[derive(Serialize)]
 struct Unresolved<'a> {
     from: &'a str,
     name: &'a str,
 }
 
 /// The whole graph, for tools.
-pub fn artifact<'a>(inventory: &'a Inventory, graph: &'a Graph) -> Artifact<'a> {
+pub fn artifact<'a>(
+    inventory: &'a Inventory,
+    graph: &'a Graph,
+    changes: &'a [ServiceChange],
+) -> Artifact<'a> {
     let containers = &inventory.containers;
     let name = |at: usize| containers[at].name.as_str();
     let service = |container: &'a InventoryContainer| Service {
         id: &container.id,
         name: &container.name,
         image: &container.image,
+        image_id: &container.image_id,
+        restart_count: container.restart_count,
+        ports: &container.ports,
+        mounts: &container.mounts,
         state: container.state,
         health: container.health,
         compose_project: project(container),
@@ -180,15 +259,23 @@ pub fn artifact<'a>(inventory: &'a Inventory, graph: &'a Graph) -> Artifact<'a> 
         name: &network.name,
         services: network.members.iter().map(|&at| name(at)).collect(),
     };
+    let pairs = |pairs: &[(usize, usize)]| {
+        pairs.iter().map(|&(from, to)| Reference { from: name(from), to: name(to) }).collect()
+    };
     Artifact {
         taken_at: inventory.taken_at,
         host: &inventory.host,
+        scope: inventory.scope,
+        not_shown: inventory.not_shown,
+        changes,
         services: containers.iter().map(service).collect(),
         networks: graph.networks.iter().map(members).collect(),
-        references: graph
-            .references
+        references: pairs(&graph.references),
+        links: pairs(&graph.links),
+        port_uses: graph
+            .port_uses
             .iter()
-            .map(|&(from, to)| Reference { from: name(from), to: name(to) })
+            .map(|&(from, to, port)| PortUse { from: name(from), to: name(to), port })
             .collect(),
         unresolved: graph
             .unresolved

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use cyberbrain_core::staging::{ContainerState, Health, InventoryContainer};
+use cyberbrain_core::{
+    outcome::EdgeKind,
+    staging::{ContainerState, Health, InventoryContainer},
+};
 
-use super::graph::{COMPOSE_PROJECT, Graph};
+use super::graph::{COMPOSE_PROJECT, Dependency, Graph};
 
 /// Services that are drawn; a larger map can't be read, and Mermaid refuses it.
 pub const MAX_DRAWN: usize = 120;
@@ -50,8 +53,10 @@ pub fn draw(containers: &[InventoryContainer], graph: &Graph) -> String {
             out.push_str(&line);
         }
     };
-    for &(from, to) in graph.references.iter().filter(|(from, to)| *from < drawn.len() && *to < drawn.len()) {
-        edge(format!("  s{from} -->|names| s{to}\n"), &mut out);
+    for Dependency { from, to, kind, port } in graph.dependencies() {
+        if from < drawn.len() && to < drawn.len() {
+            edge(format!("  s{from} -->|{}| s{to}\n", word(kind, port)), &mut out);
+        }
     }
     for (number, network) in graph.networks.iter().enumerate() {
         let members: Vec<usize> = network.members.iter().copied().filter(|&at| at < drawn.len()).collect();
@@ -67,6 +72,16 @@ pub fn draw(containers: &[InventoryContainer], graph: &Graph) -> String {
     out.push_str("  classDef down stroke-dasharray:4 3,color:#777\n");
     out.push_str("  classDef unhealthy stroke:#c0392b,stroke-width:2px\n");
     out
+}
+
+/// What is written on an arrow.
+fn word(kind: EdgeKind, port: Option<u16>) -> String {
+    match kind {
+        EdgeKind::Reference => "names".to_owned(),
+        EdgeKind::Link => "links".to_owned(),
+        EdgeKind::Port => format!("port {}", port.unwrap_or_default()),
+        EdgeKind::Network => "network".to_owned(),
+    }
 }
 
 const fn class(container: &InventoryContainer) -> &'static str {

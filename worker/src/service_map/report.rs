@@ -2,13 +2,18 @@
 
 use std::fmt::Write as _;
 
-use cyberbrain_core::staging::{
-    ContainerState, Health, Inventory, InventoryContainer, MountAccess, PublishedPort,
+use cyberbrain_core::{
+    outcome::ChangeKind,
+    staging::{
+        COMPOSE_SERVICE, ContainerState, Health, Inventory, InventoryContainer, MapScope, MountAccess,
+        PublishedPort,
+    },
 };
 
 use super::{
-    GRAPH_FILE,
-    graph::{COMPOSE_PROJECT, COMPOSE_SERVICE, Graph},
+    DRAWING_FILE, GRAPH_FILE,
+    changes::Comparison,
+    graph::{COMPOSE_PROJECT, Graph},
     mermaid,
 };
 use crate::markdown::{code, counted, left, number, plain, right, table, time};
@@ -17,6 +22,8 @@ use crate::markdown::{code, counted, left, number, plain, right, table, time};
 const SERVICES: usize = 300;
 /// Networks that are listed.
 const NETWORKS: usize = 100;
+/// Changes that are listed.
+const CHANGES: usize = 100;
 /// Remarks that are listed.
 const REMARKS: usize = 60;
 /// Restarts from which on they are remarked upon.
@@ -25,16 +32,22 @@ const MANY_RESTARTS: u32 = 3;
 const PER_CELL: usize = 6;
 
 /// Writes the report.
-pub fn write(inventory: &Inventory, graph: &Graph) -> String {
+pub fn write(inventory: &Inventory, graph: &Graph, comparison: &Comparison<'_>) -> String {
     let containers = &inventory.containers;
     let mut out = String::from("# Service map\n\n");
     if containers.is_empty() {
         let _ = writeln!(
             out,
-            "**There is no container** on {} at {}.",
+            "**There is no container{}** on {} at {}.\n",
+            match inventory.scope {
+                MapScope::All => "",
+                MapScope::Allowlist => " of the allowlist",
+            },
             plain(&inventory.host),
             time(inventory.taken_at)
         );
+        out.push_str(&not_shown(inventory));
+        out.push_str(&changes(comparison));
         return out;
     }
     let running =
@@ -47,10 +60,17 @@ pub fn write(inventory: &Inventory, graph: &Graph) -> String {
         number(running),
         time(inventory.taken_at),
         counted(graph.networks.len() as u64, "user-defined network", "user-defined networks"),
-        counted(graph.references.len() as u64, "reference", "references"),
+        counted(graph.dependencies().count() as u64, "dependency", "dependencies"),
     );
+    out.push_str(&not_shown(inventory));
     out.push_str(&attention(containers, graph));
-    let _ = writeln!(out, "## Map\n\n```mermaid\n{}```\n", mermaid::draw(containers, graph));
+    out.push_str(&changes(comparison));
+    let _ = writeln!(
+        out,
+        "## Map\n\n![The services and what ties them together]({DRAWING_FILE})\n\n\
+         The picture as a file: [{DRAWING_FILE}]({DRAWING_FILE}); the graph for tools: [{GRAPH_FILE}]({GRAPH_FILE}).\n"
+    );
+    let _ = writeln!(out, "```mermaid\n{}```\n", mermaid::draw(containers, graph));
     if containers.len() > mermaid::MAX_DRAWN {
         let _ = writeln!(
             out,
@@ -58,10 +78,84 @@ pub fn write(inventory: &Inventory, graph: &Graph) -> String {
             mermaid::MAX_DRAWN
         );
     }
-    out.push_str("An arrow means that the first service's environment, command or compose file names the second one; a line means that a service is on a network.\n\n");
+    out.push_str("An arrow *names* means that the first service's environment, command or compose file names the second one, *links* that it was linked to it, *port* that it addresses a port of this host that the second one publishes. A line means that a service is on a network.\n\n");
     out.push_str(&services(containers));
     out.push_str(&networks(containers, graph));
     out
+}
+
+/// What the scope leaves out.
+fn not_shown(inventory: &Inventory) -> String {
+    match inventory.not_shown {
+        0 => String::new(),
+        others => format!(
+            "{} not on the allowlist and not shown; launch with the parameter `scope` = `all` to see everything.\n\n",
+            counted(others, "container of this host is", "containers of this host are")
+        ),
+    }
+}
+
+fn changes(comparison: &Comparison<'_>) -> String {
+    let (previous, changes, partial) = match comparison {
+        Comparison::Nothing => {
+            return "## Changes\n\nThere is no earlier map of this host to compare with.\n\n".to_owned();
+        }
+        Comparison::OtherScope(previous) => {
+            return format!(
+                "## Changes\n\nNot compared: the last map, of {}, was made with another scope.\n\n",
+                time(previous.finished_at)
+            );
+        }
+        Comparison::With { previous, changes, partial } => (previous, changes, *partial),
+    };
+    let mut out = format!(
+        "## Changes\n\nSince {} (Run {}): ",
+        time(previous.finished_at),
+        code(&previous.run_id.to_string())
+    );
+    if changes.is_empty() {
+        out.push_str("none.\n\n");
+    } else {
+        let of = |kind| changes.iter().filter(|change| change.kind == kind).count() as u64;
+        let counts: Vec<String> = ChangeKind::ALL
+            .iter()
+            .filter(|kind| of(**kind) > 0)
+            .map(|kind| format!("{} {}", number(of(*kind)), word(*kind)))
+            .collect();
+        let _ = writeln!(out, "{}.\n", counts.join(", "));
+        let rows: Vec<Vec<String>> = changes
+            .iter()
+            .take(CHANGES)
+            .map(|change| {
+                let what = match change.restarts {
+                    0 => word(change.kind).to_owned(),
+                    times => format!("restarted {}", counted(times.into(), "time", "times")),
+                };
+                vec![code(&change.name), what]
+            })
+            .collect();
+        let _ = writeln!(out, "{}", table(&[left("Service"), left("Change")], &rows));
+        if changes.len() > CHANGES {
+            let _ =
+                writeln!(out, "{} more are in `{GRAPH_FILE}`.\n", number((changes.len() - CHANGES) as u64));
+        }
+    }
+    if partial {
+        out.push_str(
+            "The earlier result could not list all its services; of the others nothing is said.\n\n",
+        );
+    }
+    out
+}
+
+const fn word(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::New => "new",
+        ChangeKind::Gone => "gone",
+        ChangeKind::Image => "on another image",
+        ChangeKind::Recreated => "recreated",
+        ChangeKind::Restarted => "restarted",
+    }
 }
 
 fn attention(containers: &[InventoryContainer], graph: &Graph) -> String {
@@ -89,7 +183,7 @@ fn attention(containers: &[InventoryContainer], graph: &Graph) -> String {
     }
     for (from, name) in &graph.unresolved {
         remarks.push(format!(
-            "{} names {}; no container of this host is called so, or more than one.",
+            "{} names {}; no container here is called so, or more than one.",
             code(&containers[*from].name),
             code(name)
         ));

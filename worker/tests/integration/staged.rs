@@ -108,6 +108,14 @@ impl Worker {
         edit(&mut self.index);
     }
 
+    /// Changes `job.json`.
+    pub fn edit_job(&self, edit: impl FnOnce(&mut serde_json::Value)) {
+        let path = self.root.path().join("input").join(JOB_FILE);
+        let mut job = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        edit(&mut job);
+        self.stage(JOB_FILE, &job);
+    }
+
     /// Stages an earlier result.
     pub fn previous(&self, result: &JobResult) {
         let previous = PreviousResult {

@@ -11,7 +11,8 @@ use bollard::{
 };
 use chrono::DateTime;
 use cyberbrain_core::staging::{
-    Health, InventoryContainer, Mount, MountAccess, MountKind, NetworkAttachment, PublishedPort,
+    COMPOSE_SERVICE, Health, InventoryContainer, Mount, MountAccess, MountKind, NetworkAttachment,
+    PublishedPort,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -26,7 +27,10 @@ use crate::runtime::error::{EngineCall, Error};
 const INSPECTIONS: usize = 4;
 /// A host with more containers than this has other problems than ours.
 const MAX_CONTAINERS: usize = 2_000;
-const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+/// What containers call the host that they run on.
+const HOST_NAMES: [&str; 2] = ["host.docker.internal", "gateway.docker.internal"];
+/// What else a container on the host's own network calls it.
+const LOOPBACK_NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 
 impl DockerRuntime {
     pub(super) async fn take_inventory(&self) -> Result<Vec<InventoryContainer>, Error> {
@@ -40,8 +44,11 @@ impl DockerRuntime {
             .try_collect()
             .await?;
         let names: BTreeSet<String> = details.iter().flat_map(|(_, inspected)| names(inspected)).collect();
-        let containers =
-            details.into_iter().filter_map(|(summary, inspected)| container(summary, inspected, &names));
+        let addresses: BTreeSet<String> =
+            details.iter().flat_map(|(_, inspected)| addresses_of_host(inspected)).collect();
+        let containers = details
+            .into_iter()
+            .filter_map(|(summary, inspected)| container(summary, inspected, &names, &addresses));
         Ok(containers.collect())
     }
 
@@ -66,8 +73,11 @@ fn container(
     summary: ContainerSummary,
     inspected: ContainerInspectResponse,
     names_of_all: &BTreeSet<String>,
+    addresses_of_host: &BTreeSet<String>,
 ) -> Option<InventoryContainer> {
     let references = references(&inspected, names_of_all);
+    let links = links(&inspected);
+    let host_ports = host_ports(&inspected, addresses_of_host);
     let state = inspected.state.unwrap_or_default();
     let config = inspected.config.unwrap_or_default();
     let network_settings = inspected.network_settings.unwrap_or_default();
@@ -85,6 +95,8 @@ fn container(
         mounts: inspected.mounts.unwrap_or_default().into_iter().filter_map(mount).collect(),
         labels: config.labels.unwrap_or_default().into_iter().collect::<BTreeMap<_, _>>(),
         references,
+        links,
+        host_ports,
     })
 }
 
@@ -99,17 +111,75 @@ fn names(inspected: &ContainerInspectResponse) -> Vec<String> {
 /// The names of others that stand as whole words in its environment's values or its command.
 fn references(inspected: &ContainerInspectResponse, names_of_all: &BTreeSet<String>) -> Vec<String> {
     let own = names(inspected);
-    let config = inspected.config.as_ref();
-    let values = config
-        .and_then(|config| config.env.as_deref())
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let words: BTreeSet<&str> = texts(inspected).flat_map(|text| text.split(|c| !is_part(c))).collect();
+    names_of_all.iter().filter(|name| words.contains(name.as_str()) && !own.contains(name)).cloned().collect()
+}
+
+/// Its variables, name and value.
+fn variables(inspected: &ContainerInspectResponse) -> impl Iterator<Item = (&str, &str)> {
+    let env = inspected.config.as_ref().and_then(|config| config.env.as_deref());
+    env.unwrap_or_default().iter().filter_map(|variable| variable.split_once('='))
+}
+
+/// The values of its environment, and its command.
+fn texts(inspected: &ContainerInspectResponse) -> impl Iterator<Item = &str> {
+    let command = inspected.config.as_ref().and_then(|config| config.cmd.as_deref());
+    variables(inspected).map(|(_, value)| value).chain(command.unwrap_or_default().iter().map(String::as_str))
+}
+
+/// The containers that it was linked to: `/db:/web/alias` links to `db`.
+fn links(inspected: &ContainerInspectResponse) -> Vec<String> {
+    let links = inspected.host_config.as_ref().and_then(|config| config.links.as_deref());
+    let names = links.unwrap_or_default().iter().filter_map(|link| link.split(':').next());
+    let names: BTreeSet<&str> = names.map(|name| name.trim_start_matches('/')).collect();
+    names.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Addresses under which containers reach the host, as far as this one shows them: gateways, and where it publishes.
+fn addresses_of_host(inspected: &ContainerInspectResponse) -> Vec<String> {
+    let Some(settings) = &inspected.network_settings else { return Vec::new() };
+    let gateways = settings.networks.iter().flatten().filter_map(|(_, endpoint)| endpoint.gateway.clone());
+    let bound = settings.ports.iter().flatten().flat_map(|(_, bindings)| bindings.iter().flatten());
+    let bound = bound
+        .filter_map(|binding| binding.host_ip.clone())
+        .filter(|ip| ip.parse().is_ok_and(|ip: std::net::IpAddr| !ip.is_unspecified() && !ip.is_loopback()));
+    gateways.chain(bound).filter(|address| !address.is_empty()).collect()
+}
+
+/// The ports of the host that its environment or command addresses: `host:port` in any text, or a pair of variables
+/// such as `DB_HOST` and `DB_PORT`. IPv4 and names; what is computed at run time is not seen.
+fn host_ports(inspected: &ContainerInspectResponse, addresses_of_host: &BTreeSet<String>) -> Vec<u16> {
+    let config = inspected.host_config.as_ref();
+    let on_host = config.and_then(|config| config.network_mode.as_deref()) == Some("host");
+    // `name:host-gateway` gives the host one more name in this container.
+    let given: BTreeSet<&str> = config
+        .and_then(|config| config.extra_hosts.as_deref())
         .unwrap_or_default()
         .iter()
-        .map(|variable| variable.split_once('=').map_or("", |(_, value)| value));
-    let command =
-        config.and_then(|config| config.cmd.as_deref()).unwrap_or_default().iter().map(String::as_str);
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let words: BTreeSet<&str> = values.chain(command).flat_map(|text| text.split(|c| !is_part(c))).collect();
-    names_of_all.iter().filter(|name| words.contains(name.as_str()) && !own.contains(name)).cloned().collect()
+        .filter_map(|entry| entry.split_once(':'))
+        .filter(|(_, address)| *address == "host-gateway" || addresses_of_host.contains(*address))
+        .map(|(name, _)| name)
+        .collect();
+    let is_host = |name: &str| {
+        HOST_NAMES.contains(&name)
+            || addresses_of_host.contains(name)
+            || given.contains(name)
+            || (on_host && LOOPBACK_NAMES.contains(&name))
+    };
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    let mut ports: BTreeSet<u16> = texts(inspected)
+        .flat_map(|text| text.split(|c| !is_part(c)))
+        .filter_map(|word| word.rsplit_once(':'))
+        .filter(|(name, _)| is_host(name))
+        .filter_map(|(_, port)| port.parse().ok())
+        .collect();
+    let values: BTreeMap<&str, &str> = variables(inspected).collect();
+    for (name, _) in values.iter().filter(|(_, value)| is_host(value)) {
+        let port = name.strip_suffix("HOST").and_then(|prefix| values.get(format!("{prefix}PORT").as_str()));
+        ports.extend(port.and_then(|port| port.parse::<u16>().ok()));
+    }
+    ports.into_iter().filter(|port| *port > 0).collect()
 }
 
 const fn health(status: Option<HealthStatusEnum>) -> Health {

@@ -46,10 +46,58 @@ fn no_value_of_the_environment_leaves() {
         ..ContainerSummary::default()
     };
     let names = BTreeSet::from(["one".to_owned(), "two".to_owned()]);
-    let shown = container(summary, secret, &names).unwrap();
+    let shown = container(summary, secret, &names, &BTreeSet::new()).unwrap();
     assert_eq!(shown.references, ["two"]);
     let text = format!("{shown:?}");
     assert!(!text.contains("hunter"), "{text}");
+}
+
+#[test]
+fn links_and_used_ports_of_the_host_are_read_as_names_and_numbers() {
+    let with = |mode: &str, env: &[&str], command: &[&str]| {
+        let host_config = bollard::models::HostConfig {
+            network_mode: Some(mode.to_owned()),
+            links: Some(vec!["/db:/web/database".into(), "/db:/web/db".into(), "/cache:/web/cache".into()]),
+            extra_hosts: Some(vec!["box:host-gateway".into(), "other:10.9.9.9".into()]),
+            ..bollard::models::HostConfig::default()
+        };
+        ContainerInspectResponse { host_config: Some(host_config), ..inspected("web", None, env, command) }
+    };
+    let addresses = BTreeSet::from(["172.17.0.1".to_owned()]);
+    let web = with(
+        "bridge",
+        &[
+            "A=http://user:secret@host.docker.internal:8080/path",
+            "B=172.17.0.1:5433,172.17.0.9:1",
+            "C=box:6000 other:2 localhost:3",
+            "DB_HOST=172.17.0.1",
+            "DB_PORT=5432",
+            "X_HOST=172.17.0.9",
+            "X_PORT=4",
+            "D=host.docker.internal:99999",
+        ],
+        &["--peer=tcp://172.17.0.1:7000"],
+    );
+    assert_eq!(links(&web), ["cache", "db"]);
+    assert_eq!(host_ports(&web, &addresses), [5432, 5433, 6000, 7000, 8080]);
+    let on_host = with("host", &["A=localhost:3", "B=127.0.0.1:4"], &[]);
+    assert_eq!(host_ports(&on_host, &addresses), [3, 4], "its own loopback is the host's");
+    let binding = |ip: &str| PortBinding { host_ip: Some(ip.into()), host_port: Some("80".into()) };
+    let bound = vec![binding("0.0.0.0"), binding("127.0.0.1"), binding("192.168.1.3"), binding("::")];
+    let settings = NetworkSettings {
+        ports: Some([("80/tcp".to_owned(), Some(bound))].into()),
+        networks: Some(
+            [(
+                "n".to_owned(),
+                EndpointSettings { gateway: Some("172.18.0.1".into()), ..EndpointSettings::default() },
+            )]
+            .into(),
+        ),
+        ..NetworkSettings::default()
+    };
+    let shown =
+        ContainerInspectResponse { network_settings: Some(settings), ..ContainerInspectResponse::default() };
+    assert_eq!(addresses_of_host(&shown), ["172.18.0.1", "192.168.1.3"]);
 }
 
 #[test]

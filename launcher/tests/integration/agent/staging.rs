@@ -3,9 +3,9 @@
 use cyberbrain_common::ids::fresh;
 use cyberbrain_core::{
     lifecycle::AttemptState,
-    outcome::{JobResult, LogTriage, SeverityCounts},
+    outcome::{JobResult, LogTriage, ServiceMap, SeverityCounts},
     spec::JobSpec,
-    staging::{GpuWindow, LogIndex, parse_line},
+    staging::{GpuWindow, Inventory, LogIndex, MapScope, parse_line},
 };
 use cyberbrain_launcher::runtime::ContainerPlan;
 
@@ -112,6 +112,78 @@ async fn logs_of_allowed_containers_are_staged_once_per_success() {
     );
     assert!(after.files.contains("previous.json"));
     for plan in [allowed, secret] {
+        world.engine.remove(&plan.name).await.unwrap();
+    }
+    world.assert_clean().await;
+}
+
+/// Keeps the inventory that it was given, and leaves an empty map.
+fn mapping() -> JobSpec {
+    let map = JobResult::ServiceMap(ServiceMap {
+        taken_at: chrono::Utc::now(),
+        host: "testhost".into(),
+        services: Vec::new(),
+        services_left_out: 0,
+        edges: Vec::new(),
+        edges_left_out: 0,
+        networks: 0,
+        scope: MapScope::Allowlist,
+        not_shown: 0,
+        compared_with: None,
+        changes: Vec::new(),
+        changes_left_out: 0,
+    });
+    let script = "cat /input/inventory.json > /logs/inventory.json; ls /input > /logs/given.txt; \
+        printf '%s' \"$RESULT\" > /logs/result.json";
+    JobSpec {
+        task_key: "service_map".into(),
+        command: vec!["/bin/sh".into(), "-c".into(), script.into()],
+        env: [("RESULT".to_owned(), serde_json::to_string(&map).unwrap())].into(),
+        ..spec()
+    }
+}
+
+async fn mapped(world: &World, params: &str) -> (Inventory, String) {
+    let job = world.job(mapping()).await;
+    sqlx::query("update run_jobs set params = $2::jsonb where id = $1")
+        .bind(job.uuid())
+        .bind(params)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let attempt = world.offer(job).await;
+    let row = world.until_released(attempt).await;
+    assert_eq!(row.status, "success", "{row:?}");
+    let out = world.attempt_dir(job, attempt).join("out");
+    let read = |name| std::fs::read_to_string(out.join(name)).unwrap();
+    (serde_json::from_str(&read("inventory.json")).unwrap(), read("given.txt"))
+}
+
+#[tokio::test]
+async fn a_service_map_is_given_the_allowlist_unless_it_asks_for_all() {
+    let Some(world) = World::new().await else { return };
+    let _launcher = world.launcher(&[]).await;
+    let allowed = speaker(&world, "echo one").await;
+    let other = speaker(&world, "echo two").await;
+    sqlx::query("insert into container_allowlist (container_id, container_name) values ('placeholder', $1)")
+        .bind(allowed.name.as_str())
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let names = |inventory: &Inventory| -> Vec<String> {
+        inventory.containers.iter().map(|container| container.name.clone()).collect()
+    };
+    let (usual, files) = mapped(&world, "{}").await;
+    assert_eq!((names(&usual), usual.scope), (vec![allowed.name.to_string()], MapScope::Allowlist));
+    assert!(usual.not_shown >= 1, "the other one at least");
+    assert!(!files.contains("previous.json"), "nothing succeeded before");
+    let (all, files) = mapped(&world, r#"{"scope": "all"}"#).await;
+    assert!(names(&all).contains(&other.name.to_string()), "{:?}", names(&all));
+    assert_eq!((all.scope, all.not_shown), (MapScope::All, 0));
+    assert!(files.contains("previous.json"), "what to compare with");
+    let (least, _) = mapped(&world, r#"{"scope": "everything"}"#).await;
+    assert_eq!(names(&least), names(&usual), "what is no scope shows the least");
+    for plan in [allowed, other] {
         world.engine.remove(&plan.name).await.unwrap();
     }
     world.assert_clean().await;

@@ -14,11 +14,18 @@ async fn gpu_samples_are_kept_for_a_day() {
              select uuid, now() - n * interval '1 hour', 0, 0, 0 from gpus, generate_series(0, 47) n",
         )
         .await;
+    world
+        .execute(
+            "insert into gpu_xid_events (gpu_uuid, at, xid)
+             select uuid, now() - n * interval '8 hours', 79 from gpus, generate_series(0, 5) n",
+        )
+        .await;
     let mut retention = SampleRetention::new(world.pool.clone());
     // Those of hours 24 to 47, of two cards; hour 24 is a moment older than a day by now.
     assert_eq!(retention.run_once().await.unwrap(), 48);
     assert_eq!(retention.run_once().await.unwrap(), 0);
     assert_eq!(world.count("select count(*) from gpu_samples").await, 48);
+    assert_eq!(world.count("select count(*) from gpu_xid_events").await, 6, "those of 0, 8 and 16 hours ago");
 }
 
 #[tokio::test]

@@ -10,5 +10,6 @@ mod reconciling;
 mod registration;
 mod served;
 mod staging;
+mod telemetry;
 mod through_the_gateway;
 mod world;

@@ -47,6 +47,8 @@ pub struct World {
     pub data: TempDir,
     pub run: RunId,
     pub instance: InstanceId,
+    /// What its launchers find; none unless a test says so.
+    pub gpus: ProbeChoice,
     image_in_use: Option<Arc<TestImage>>,
     // Last: its connections are cut then.
     pub db: TestDb,
@@ -111,7 +113,8 @@ impl World {
         .await
         .unwrap();
         let data = tempfile::tempdir().unwrap();
-        Some(Self { engine, pool, data, run, instance, image_in_use: image, db })
+        let gpus = ProbeChoice::None;
+        Some(Self { engine, pool, data, run, instance, gpus, image_in_use: image, db })
     }
 
     /// Starts a launcher and waits until it takes work.
@@ -149,7 +152,7 @@ impl World {
         let station = Station {
             name: "testhost".into(),
             runtime: Arc::clone(&self.engine),
-            gpus: ProbeChoice::None,
+            gpus: self.gpus.clone(),
             executable: PathBuf::from("/bin/sleep"),
             mounts: Vec::new(),
         };

@@ -40,6 +40,7 @@ fn result(task_key: &str) -> JobResult {
             severities: SeverityCounts::default(),
             sources: Vec::new(),
             sources_left_out: 0,
+            containers_left_out: 0,
             templates: Vec::new(),
             templates_left_out: 0,
             untemplated_entries: 0,

@@ -210,7 +210,7 @@ fn success(answer: &Answer, schemas: &mut Schemas) -> Response {
         Content::Stream(media_type) => response.content(media_type, Media::new(Some(text()))),
         Content::EventStream(schema) => {
             let about = format!("{} The data of each is JSON: {}", answer.about, named(&schema(schemas)));
-            response.description(about).content("text/event-stream", Media::new(Some(text())))
+            response.description(about).content("text/event-stream", Media::new(None::<Schema>))
         }
     }
     .build()

@@ -26,6 +26,7 @@ fn container(id: &str, name: &str) -> InventoryContainer {
         health: Health::Healthy,
         created_at: DateTime::<Utc>::UNIX_EPOCH,
         restart_count: 2,
+        last_exit: None,
         networks: vec![NetworkAttachment { name: "shop".into(), ip: Some("10.0.0.7".parse().unwrap()) }],
         ports: vec![PublishedPort {
             container_port: 5432,

@@ -7,6 +7,7 @@
 //! same idempotency key never makes a second Run. Deliberately absent: approval and concurrency limits, which are
 //! looked at when the Run is admitted, and the fan-out of `per_host` jobs.
 
+mod builtin;
 pub(crate) mod check;
 pub mod describe;
 mod error;

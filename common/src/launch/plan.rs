@@ -16,7 +16,7 @@ use cyberbrain_core::{
 use serde_json::Value;
 
 use super::{
-    Error, gpu,
+    Error, builtin, gpu,
     params::Params,
     problem::{Pointer, Problems},
     request::{GpuWish, LaunchRequest, RunJobRequest},
@@ -241,6 +241,8 @@ impl<'a> Planner<'a> {
                 problems.add(&at.key("inputs").index(index), format!("there is no upload {input}"));
             }
         }
+        let (of_run, own) = (self.request.params.as_ref(), run_job.params.as_ref());
+        builtin::check(&job.task_key, of_run.map(Params::as_map), own.map(Params::as_map), at, problems);
         let image = self.check_image(job, &place, problems)?;
         if let Some(wish) = &run_job.gpu {
             check_vram(wish, image, &at.key("gpu").key("min_vram_mib"), problems);

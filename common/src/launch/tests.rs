@@ -292,3 +292,38 @@ fn a_text_of_ones_own_keeps_the_rules_and_is_called_custom() {
     assert_eq!((snapshot.kind, snapshot.version), (DirectiveType::D1, 3));
     assert_eq!(snapshot.task_list, ["alpha"]);
 }
+
+#[test]
+fn a_triage_is_refused_params_that_it_could_not_work_with() {
+    use super::{
+        builtin,
+        problem::{Pointer, Problems},
+    };
+    let cases: Vec<(Value, Value, &[&str])> = vec![
+        (json!({}), json!({}), &[]),
+        (json!({ "anything": 1 }), json!({ "window_hours": 6, "containers": ["web"] }), &[]),
+        (
+            json!({ "since": "2026-01-31T06:00:00Z" }),
+            json!({ "until": "2026-01-31T07:00:00+01:00" }),
+            &["/run_jobs/0/params/until"],
+        ),
+        (json!({ "since": "2026-01-31T06:00:00Z" }), json!({ "until": "2026-02-01T00:00:00Z" }), &[]),
+        (json!({ "since": "yesterday" }), json!({}), &["/params/since"]),
+        (json!({}), json!({ "since": 5 }), &["/run_jobs/0/params/since"]),
+        (json!({ "window_hours": -1 }), json!({}), &["/params/window_hours"]),
+        (json!({ "window_hours": -1 }), json!({ "window_hours": 1 }), &[]),
+        (json!({}), json!({ "window_hours": "6" }), &["/run_jobs/0/params/window_hours"]),
+        (json!({}), json!({ "containers": "web" }), &["/run_jobs/0/params/containers"]),
+        (json!({ "until": "2026-02-01T00:00:00Z" }), json!({}), &["/params/until"]),
+        (json!({ "since": "2026-01-31T06:00:00Z", "window_hours": 1 }), json!({}), &["/params/window_hours"]),
+    ];
+    for (of_run, own, expected) in cases {
+        for (job, expected) in [("log_triage", expected), ("embed", &[])] {
+            let mut problems = Problems::default();
+            let of_jobs = Pointer::Key(&Pointer::Root, "run_jobs");
+            builtin::check(job, of_run.as_object(), own.as_object(), &of_jobs.index(0), &mut problems);
+            let found = pointers(problems.or(()));
+            assert_eq!(found, expected, "{job} {of_run} {own}");
+        }
+    }
+}

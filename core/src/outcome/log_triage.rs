@@ -3,7 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::RunId, staging::Window, text_enum};
+use crate::{
+    ids::RunId,
+    staging::{LogReading, Window},
+    text_enum,
+};
 
 /// Most log sources listed in one result.
 pub const MAX_SOURCES: usize = 150;
@@ -34,6 +38,9 @@ pub struct LogTriage {
     /// Those with the most errors first.
     pub sources: Vec<SourceSummary>,
     pub sources_left_out: u64,
+    /// Containers that were not read at all, for want of room or time.
+    #[serde(default)]
+    pub containers_left_out: u64,
     /// The gravest and most frequent first.
     pub templates: Vec<TemplateCount>,
     /// Found but not listed.
@@ -119,6 +126,13 @@ pub struct SourceSummary {
     pub bytes: u64,
     /// What staging had to leave out of its log.
     pub dropped_bytes: u64,
+    #[serde(default)]
+    pub dropped_lines: u64,
+    #[serde(default)]
+    pub reading: LogReading,
+    /// How often the engine has started it again, ever.
+    #[serde(default)]
+    pub restarts: u32,
     pub severities: SeverityCounts,
     pub stack_traces: u64,
 }
@@ -128,6 +142,8 @@ text_enum! {
     Novelty("novelty") {
         /// Not in the result that this one was compared with.
         New = "new",
+        /// It was there, but so much rarer that chance does not explain it.
+        Rising = "rising",
         Known = "known",
         /// There was nothing to compare with.
         Uncompared = "uncompared",
@@ -176,6 +192,8 @@ text_enum! {
     FindingKind("finding") {
         OutOfMemory = "out_of_memory",
         DiskFull = "disk_full",
+        /// The engine starts the container again and again.
+        CrashLoop = "crash_loop",
         /// A process ended by panic, signal or abort.
         Crash = "crash",
         StackTrace = "stack_trace",
@@ -191,6 +209,8 @@ text_enum! {
         Errors = "errors",
         /// A message that the compared result did not have, below the severity of an error.
         NewMessage = "new_message",
+        /// A warning that the compared result had far less often.
+        RisingMessage = "rising_message",
     }
 }
 

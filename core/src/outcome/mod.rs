@@ -17,6 +17,7 @@ mod gpu_report;
 mod log_triage;
 mod problem;
 mod progress;
+mod rising;
 mod schema;
 mod service_map;
 mod text;
@@ -35,6 +36,7 @@ pub use log_triage::{
 };
 pub use problem::Problem;
 pub use progress::{MAX_PROGRESS_LINE_BYTES, Progress, ProgressUnit, StdoutMessage, StdoutRecord};
+pub use rising::is_rising;
 pub use schema::{OutputSchema, ValueRule};
 pub use service_map::{
     ChangeKind, EdgeKind, MAX_CHANGES, MAX_EDGES, MAX_SERVICES, ServiceChange, ServiceEdge, ServiceMap,

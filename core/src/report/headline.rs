@@ -193,6 +193,7 @@ impl fmt::Display for TopFinding {
         write!(f, "{words} in {container}: {} ({severity}", Counted(*count, "entry", "entries"))?;
         match novelty {
             Novelty::New => f.write_str(", new)"),
+            Novelty::Rising => f.write_str(", rising)"),
             Novelty::Known => f.write_str(", known)"),
             Novelty::Uncompared => f.write_str(")"),
         }

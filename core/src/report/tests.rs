@@ -72,6 +72,7 @@ fn triage() -> JobResult {
         severities: SeverityCounts { fatal: 1, error: 6, warning: 1, info: 1_192, debug: 0, unstated: 0 },
         sources: Vec::new(),
         sources_left_out: 2,
+        containers_left_out: 0,
         templates: Vec::new(),
         templates_left_out: 0,
         untemplated_entries: 0,

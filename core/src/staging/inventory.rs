@@ -100,6 +100,15 @@ text_enum! {
     }
 }
 
+/// How a container last ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastExit {
+    pub at: DateTime<Utc>,
+    pub code: i64,
+    /// The kernel killed it for lack of memory.
+    pub out_of_memory: bool,
+}
+
 /// One container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InventoryContainer {
@@ -114,6 +123,9 @@ pub struct InventoryContainer {
     pub health: Health,
     pub created_at: DateTime<Utc>,
     pub restart_count: u32,
+    /// Absent if it never ended.
+    #[serde(default)]
+    pub last_exit: Option<LastExit>,
     pub networks: Vec<NetworkAttachment>,
     pub ports: Vec<PublishedPort>,
     pub mounts: Vec<Mount>,
@@ -238,6 +250,7 @@ mod tests {
             health: Health::None,
             created_at: DateTime::UNIX_EPOCH,
             restart_count: 3,
+            last_exit: None,
             networks: texts().map(|name| NetworkAttachment { name, ip: None }).collect(),
             ports: Vec::new(),
             mounts: texts()

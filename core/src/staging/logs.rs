@@ -5,12 +5,46 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::{ContainerState, LastExit};
 use crate::text_enum;
 
 /// What was staged of whose logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogIndex {
     pub sources: Vec<LogSource>,
+    /// Containers that should have been read as well.
+    #[serde(default)]
+    pub left_out: LeftOut,
+}
+
+/// Most names of containers that are left out.
+pub const MAX_LEFT_OUT_NAMES: usize = 20;
+
+/// Containers for which there was no room or no time. Those that have not been read for longest come first the next time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub count: u64,
+    /// Of the first ones, [`MAX_LEFT_OUT_NAMES`] at most.
+    pub names: Vec<String>,
+}
+
+text_enum! {
+    /// How far the reading of a log came.
+    LogReading("reading of a log") {
+        /// To its end.
+        Complete = "complete",
+        /// The engine failed, or it took too long: what follows is missing and is read the next time.
+        BrokenOff = "broken_off",
+        /// The engine gives out no log, because of the container's log driver for one.
+        Unreadable = "unreadable",
+    }
+}
+
+impl Default for LogReading {
+    /// What an older launcher, which doesn't say it, did.
+    fn default() -> Self {
+        Self::Complete
+    }
 }
 
 /// The staged log of one container.
@@ -31,8 +65,21 @@ pub struct LogSource {
     pub until: DateTime<Utc>,
     /// Size of the staged file.
     pub bytes: u64,
-    /// What the size cap kept out of it.
+    /// What the size cap kept out of it: the oldest lines.
     pub dropped_bytes: u64,
+    #[serde(default)]
+    pub dropped_lines: u64,
+    #[serde(default)]
+    pub reading: LogReading,
+    /// Absent if the launcher doesn't tell.
+    #[serde(default)]
+    pub state: Option<ContainerState>,
+    /// How often the engine has started it again.
+    #[serde(default)]
+    pub restart_count: u32,
+    /// How it last ended; absent if it never did.
+    #[serde(default)]
+    pub last_exit: Option<LastExit>,
 }
 
 text_enum! {

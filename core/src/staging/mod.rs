@@ -19,17 +19,22 @@ mod faults;
 mod gpu;
 mod inventory;
 mod job;
+mod log_window;
 mod logs;
 mod thin;
 
 pub use faults::{ThrottleReason, ThrottleReasons, XidSeverity, xid_severity};
 pub use gpu::{GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, XidEvent};
 pub use inventory::{
-    COMPOSE_SERVICE, ContainerState, Health, Inventory, InventoryContainer, MapScope, Mount, MountAccess,
-    MountKind, NetworkAttachment, PortProtocol, PublishedPort, ServiceMapParams,
+    COMPOSE_SERVICE, ContainerState, Health, Inventory, InventoryContainer, LastExit, MapScope, Mount,
+    MountAccess, MountKind, NetworkAttachment, PortProtocol, PublishedPort, ServiceMapParams,
 };
 pub use job::{AssignedGpu, DirectiveText, JobInput, LlmAccess, PreviousResult, Window};
-pub use logs::{LogIndex, LogLine, LogSource, LogStream, MalformedLine, parse_line};
+pub use log_window::{AskedFrom, BadLogParams, LogParams, LogSpan, MAX_WINDOW_HOURS};
+pub use logs::{
+    LeftOut, LogIndex, LogLine, LogReading, LogSource, LogStream, MAX_LEFT_OUT_NAMES, MalformedLine,
+    parse_line,
+};
 pub use thin::{MAX_STAGED_SAMPLES, samples_per_gpu, thin};
 
 /// Where the staged files are, inside the container.

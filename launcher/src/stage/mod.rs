@@ -48,6 +48,9 @@ pub(crate) enum Error {
     Engine(#[from] runtime::Error),
     #[error("the upload {name} is not on this host")]
     UploadMissing { name: String },
+    /// They can't be staged for on another host either.
+    #[error("the params are wrong: {detail}")]
+    Params { detail: String },
     #[error("a staged file can't be put into JSON")]
     Json(#[from] serde_json::Error),
     #[error("staging took longer than {} s", STAGE_LIMIT.as_secs())]

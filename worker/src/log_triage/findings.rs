@@ -4,12 +4,12 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use cyberbrain_core::{
     outcome::{Finding, FindingKind, Novelty, Severity, TraceLanguage, clean_text},
-    staging::LogSource,
+    staging::{LastExit, LogSource},
 };
 
 use super::{
     analysis::{Analysis, TraceKey},
-    compare::together,
+    compare::{Comparison, together},
     drain::TemplateNumber,
     outline::Outline,
     tally::{Burst, Occurrences},
@@ -37,15 +37,31 @@ pub enum About {
     Templates(Vec<TemplateNumber>),
     Trace(TraceKey),
     Burst(Burst),
+    /// The container itself, as the engine tells of it.
+    Container(Ending),
+}
+
+/// How the engine says that a container fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// How often it was started again: since the compared result, or ever.
+    pub restarts: u32,
+    pub last: Option<LastExit>,
 }
 
 /// All findings, the most important first.
-pub fn find(analysis: &Analysis, outline: &Outline, sources: &[LogSource]) -> Vec<Found> {
+pub fn find(
+    analysis: &Analysis,
+    outline: &Outline,
+    sources: &[LogSource],
+    comparison: &Comparison<'_>,
+) -> Vec<Found> {
     let mut found = Vec::new();
-    for source in 0..analysis.sources.len() {
+    for (source, log) in sources.iter().enumerate() {
         found.extend(from_templates(analysis, outline, source));
         found.extend(from_traces(analysis, outline, source));
         found.extend(from_bursts(analysis, source));
+        found.extend(from_container(source, log, comparison));
     }
     for Found { finding, source, .. } in &mut found {
         let LogSource { host, name, .. } = &sources[*source];
@@ -73,21 +89,22 @@ fn rank(found: &Found) -> impl Ord + use<> {
     let Finding { kind, novelty, count, ref subject, .. } = found.finding;
     let novelty = match novelty {
         Novelty::New => 0,
-        Novelty::Uncompared => 1,
-        Novelty::Known => 2,
+        Novelty::Rising => 1,
+        Novelty::Uncompared => 2,
+        Novelty::Known => 3,
     };
     (urgency(kind), novelty, Reverse(count), kind, found.source, subject.clone())
 }
 
 const fn urgency(kind: FindingKind) -> u8 {
     match kind {
-        FindingKind::OutOfMemory | FindingKind::DiskFull | FindingKind::Crash => 0,
+        FindingKind::OutOfMemory | FindingKind::DiskFull | FindingKind::CrashLoop | FindingKind::Crash => 0,
         FindingKind::StackTrace | FindingKind::ErrorBurst | FindingKind::ServerErrors => 1,
         FindingKind::AuthFailure
         | FindingKind::Timeout
         | FindingKind::ConnectionFailure
         | FindingKind::Errors => 2,
-        FindingKind::NewMessage => 3,
+        FindingKind::NewMessage | FindingKind::RisingMessage => 3,
     }
 }
 
@@ -109,7 +126,9 @@ fn from_templates(analysis: &Analysis, outline: &Outline, source: usize) -> Vec<
                 let kind = match (class.severity, outline.templates[number].novelty) {
                     (Severity::Fatal | Severity::Error, _) => FindingKind::Errors,
                     (_, Novelty::New) => FindingKind::NewMessage,
-                    (_, Novelty::Known | Novelty::Uncompared) => continue,
+                    // More of what is no warning is more work, not more trouble.
+                    (Severity::Warning, Novelty::Rising) => FindingKind::RisingMessage,
+                    (_, Novelty::Rising | Novelty::Known | Novelty::Uncompared) => continue,
                 };
                 found.push(of_templates(analysis, outline, source, kind, vec![(number, here)]));
             }
@@ -173,6 +192,43 @@ fn from_bursts(analysis: &Analysis, source: usize) -> impl Iterator<Item = Found
         // That there was a burst before says nothing about this one.
         let finding = finding(FindingKind::ErrorBurst, Severity::Error, Novelty::Uncompared, seen, None);
         Found { finding, source, about: About::Burst(burst) }
+    })
+}
+
+/// So many restarts are no accident.
+const CRASH_LOOP_AT_LEAST: u32 = 3;
+
+/// What the engine tells: a container that is started again and again, and one that the kernel killed for its memory. Its log
+/// may say nothing of either.
+fn from_container(
+    source: usize,
+    log: &LogSource,
+    comparison: &Comparison<'_>,
+) -> impl Iterator<Item = Found> + use<> {
+    let before = comparison.restarts(&clean_text(&log.host), &clean_text(&log.name));
+    // A container that was made anew counts from zero again.
+    let restarts = before.filter(|before| *before <= log.restart_count);
+    let restarts = restarts.map_or(log.restart_count, |before| log.restart_count - before);
+    let in_window = |exit: &LastExit| exit.at < log.until && log.since.is_none_or(|since| exit.at >= since);
+    let last = log.last_exit.filter(in_window);
+    let about = Ending { restarts, last: log.last_exit };
+    let seen = |count| Occurrences { count, first: last.map(|exit| exit.at), last: last.map(|exit| exit.at) };
+    // Restarts of long ago are told by their time: the last one must lie in the window.
+    let looping = (restarts >= CRASH_LOOP_AT_LEAST && last.is_some()).then(|| {
+        let novelty = match (comparison.previous(), before) {
+            (None, _) => Novelty::Uncompared,
+            (Some(_), Some(before)) if before >= CRASH_LOOP_AT_LEAST => Novelty::Known,
+            (Some(_), _) => Novelty::New,
+        };
+        finding(FindingKind::CrashLoop, Severity::Fatal, novelty, seen(u64::from(restarts)), None)
+    });
+    let killed = last
+        .filter(|exit| exit.out_of_memory)
+        .map(|_| finding(FindingKind::OutOfMemory, Severity::Fatal, Novelty::Uncompared, seen(1), None));
+    looping.into_iter().chain(killed).map(move |finding| Found {
+        finding,
+        source,
+        about: About::Container(about),
     })
 }
 

@@ -45,26 +45,28 @@ const READ_BUFFER: usize = 64 * 1024;
 pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(), Error> {
     let job: JobInput<IgnoredAny> = files::read_json(&directories.input, JOB_FILE)?;
     let folder = directories.input.join(LOGS_FOLDER);
-    let LogIndex { sources } = files::read_json(&folder, LOG_INDEX_FILE)?;
+    let index: LogIndex = files::read_json(&folder, LOG_INDEX_FILE)?;
     let previous: Option<PreviousResult> = files::read_json_if_there(&directories.input, PREVIOUS_FILE)?;
 
-    let analysis = read_all(&folder, &sources, progress)?;
+    let sources = &index.sources;
+    let analysis = read_all(&folder, sources, progress)?;
 
     progress.tell("comparing", 0, 1, ProgressUnit::Items);
-    let comparison = Comparison::with(previous.as_ref());
+    let comparison = Comparison::with(previous.as_ref(), job.window);
     let outline = outline::outline(&analysis, &comparison);
-    let found = findings::find(&analysis, &outline, &sources);
-    let result = result::build(&analysis, &outline, &found, &comparison, &sources, job.window)?;
+    let found = findings::find(&analysis, &outline, sources, &comparison);
+    let result = result::build(&analysis, &outline, &found, &comparison, &index, job.window)?;
     let told = report::Told {
         analysis: &analysis,
         outline: &outline,
         found: &found,
         comparison: &comparison,
-        sources: &sources,
+        sources,
+        left_out: &index.left_out,
         result: &result,
     };
     let report = report::write(&told);
-    files::write_json(directories, artifact::FILE, &artifact::build(&analysis, &outline, &sources))?;
+    files::write_json(directories, artifact::FILE, &artifact::build(&analysis, &outline, sources))?;
     files::write_outcome(directories, report, &result)?;
     progress.tell("done", 1, 1, ProgressUnit::Items);
     Ok(())

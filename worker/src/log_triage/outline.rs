@@ -41,7 +41,7 @@ pub fn outline(analysis: &Analysis, comparison: &Comparison<'_>) -> Outline {
         let kind = class.kind.map_or("", |kind| kind.as_str());
         TemplateOutline {
             id: signature::id(&[class.severity.as_str(), kind, &text]),
-            novelty: comparison.template(&signature, class.severity),
+            novelty: comparison.template(&signature, class.severity, seen.by_source.total().count),
             signature,
             text: redact(&text),
             example: redact(&seen.example),
@@ -50,8 +50,8 @@ pub fn outline(analysis: &Analysis, comparison: &Comparison<'_>) -> Outline {
     });
     let traces = analysis.traces.iter().map(|(key, seen)| {
         let id = signature::id(&[key.language.as_str(), &key.exception, &key.frame]);
-        let novelty = comparison.trace(&id);
-        TraceOutline { id, novelty, count: seen.by_source.total().count }
+        let count = seen.by_source.total().count;
+        TraceOutline { novelty: comparison.trace(&id, count), id, count }
     });
     Outline { templates: templates.collect(), traces: traces.collect() }
 }

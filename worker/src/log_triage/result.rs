@@ -7,7 +7,7 @@ use cyberbrain_core::{
         JobResult, LogTriage, MAX_FINDINGS, MAX_SOURCES, MAX_STACK_TRACES, MAX_TEMPLATES, Severity,
         SeverityCounts, SourceSummary, StackTraceCount, TemplateCount, clean_text,
     },
-    staging::{LogSource, Window},
+    staging::{LogIndex, LogSource, Window},
 };
 
 use super::{
@@ -25,7 +25,7 @@ pub fn build(
     outline: &Outline,
     found: &[Found],
     comparison: &Comparison<'_>,
-    sources: &[LogSource],
+    index: &LogIndex,
     window: Option<Window>,
 ) -> Result<JobResult, Error> {
     let total = |count: fn(&super::analysis::SourceTally) -> u64| analysis.sources.iter().map(count).sum();
@@ -42,8 +42,9 @@ pub fn build(
         malformed_lines: total(|tally| tally.malformed_lines),
         cut_lines: total(|tally| tally.cut_lines),
         severities,
-        sources: source_summaries(analysis, sources),
+        sources: source_summaries(analysis, &index.sources),
         sources_left_out: 0,
+        containers_left_out: index.left_out.count,
         templates: templates(analysis, outline),
         templates_left_out: 0,
         untemplated_entries: analysis.untemplated_entries,
@@ -109,6 +110,9 @@ fn source_summaries(analysis: &Analysis, sources: &[LogSource]) -> Vec<SourceSum
         lines: tally.lines,
         bytes: tally.bytes,
         dropped_bytes: source.dropped_bytes,
+        dropped_lines: source.dropped_lines,
+        reading: source.reading,
+        restarts: source.restart_count,
         severities: tally.severities,
         stack_traces: tally.stack_traces,
     };

@@ -11,7 +11,7 @@ use cyberbrain_core::{
     spec::DirectiveType,
     staging::{
         DirectiveText, JOB_FILE, JobInput, LOG_INDEX_FILE, LOGS_FOLDER, LlmAccess, LogIndex, LogLine,
-        LogSource, LogStream, PREVIOUS_FILE, PreviousResult, Window,
+        LogReading, LogSource, LogStream, PREVIOUS_FILE, PreviousResult, Window,
     },
 };
 use cyberbrain_worker::{Args, Directories, Error, Job, SampleKind, SampleLog, execute};
@@ -84,6 +84,11 @@ impl Worker {
             until: at("2026-11-01T11:00:00Z"),
             bytes: content.len() as u64,
             dropped_bytes: 0,
+            dropped_lines: 0,
+            reading: LogReading::Complete,
+            state: None,
+            restart_count: 0,
+            last_exit: None,
         });
     }
 

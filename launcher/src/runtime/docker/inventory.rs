@@ -6,12 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::{
-    models::{ContainerInspectResponse, ContainerSummary, HealthStatusEnum, MountPoint, NetworkSettings},
+    models::{
+        ContainerInspectResponse, ContainerState, ContainerSummary, HealthStatusEnum, MountPoint,
+        NetworkSettings,
+    },
     query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder},
 };
 use chrono::DateTime;
 use cyberbrain_core::staging::{
-    COMPOSE_SERVICE, Health, InventoryContainer, Mount, MountAccess, MountKind, NetworkAttachment,
+    COMPOSE_SERVICE, Health, InventoryContainer, LastExit, Mount, MountAccess, MountKind, NetworkAttachment,
     PublishedPort,
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -79,6 +82,7 @@ fn container(
     let links = links(&inspected);
     let host_ports = host_ports(&inspected, addresses_of_host);
     let state = inspected.state.unwrap_or_default();
+    let last_exit = last_exit(&state);
     let config = inspected.config.unwrap_or_default();
     let network_settings = inspected.network_settings.unwrap_or_default();
     Some(InventoryContainer {
@@ -90,6 +94,7 @@ fn container(
         health: health(state.health.and_then(|health| health.status)),
         created_at: DateTime::from_timestamp(summary.created?, 0)?,
         restart_count: inspected.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        last_exit,
         ports: ports(&network_settings),
         networks: networks(network_settings),
         mounts: inspected.mounts.unwrap_or_default().into_iter().filter_map(mount).collect(),
@@ -97,6 +102,16 @@ fn container(
         references,
         links,
         host_ports,
+    })
+}
+
+/// The engine writes the year 1 where there is no time.
+fn last_exit(state: &ContainerState) -> Option<LastExit> {
+    let at = DateTime::parse_from_rfc3339(state.finished_at.as_deref()?).ok()?.to_utc();
+    (at > DateTime::UNIX_EPOCH).then(|| LastExit {
+        at,
+        code: state.exit_code.unwrap_or_default(),
+        out_of_memory: state.oom_killed == Some(true),
     })
 }
 

@@ -5,7 +5,7 @@ use cyberbrain_core::{
     lifecycle::AttemptState,
     outcome::{JobResult, LogTriage, ServiceMap, SeverityCounts},
     spec::JobSpec,
-    staging::{GpuWindow, Inventory, LogIndex, MapScope, parse_line},
+    staging::{ContainerState, GpuWindow, Inventory, LogIndex, LogReading, MapScope, parse_line},
 };
 use cyberbrain_launcher::runtime::ContainerPlan;
 
@@ -24,6 +24,7 @@ fn empty_triage() -> String {
         severities: SeverityCounts::default(),
         sources: Vec::new(),
         sources_left_out: 0,
+        containers_left_out: 0,
         templates: Vec::new(),
         templates_left_out: 0,
         untemplated_entries: 0,
@@ -56,7 +57,17 @@ struct Given {
 }
 
 async fn given(world: &World, spec: JobSpec, status: &str) -> Given {
+    given_with(world, spec, status, &serde_json::json!({})).await
+}
+
+async fn given_with(world: &World, spec: JobSpec, status: &str, params: &serde_json::Value) -> Given {
     let job = world.job(spec).await;
+    sqlx::query("update run_jobs set params = $2 where id = $1")
+        .bind(job.uuid())
+        .bind(params)
+        .execute(&world.pool)
+        .await
+        .unwrap();
     let attempt = world.offer(job).await;
     let row = world.until_released(attempt).await;
     assert_eq!(row.status, status, "{row:?}");
@@ -84,7 +95,7 @@ async fn speaker(world: &World, script: &str) -> ContainerPlan {
 async fn logs_of_allowed_containers_are_staged_once_per_success() {
     let Some(world) = World::new().await else { return };
     let _launcher = world.launcher(&[]).await;
-    let allowed = speaker(&world, "echo first; echo second >&2").await;
+    let allowed = speaker(&world, "echo first; echo second >&2; exit 3").await;
     let secret = speaker(&world, "echo nobody may read this").await;
     sqlx::query("insert into container_allowlist (container_id, container_name) values ('placeholder', $1)")
         .bind(allowed.name.as_str())
@@ -99,6 +110,10 @@ async fn logs_of_allowed_containers_are_staged_once_per_success() {
     assert_eq!(failed.index.sources.len(), 1, "only what is allowed: {:?}", failed.index);
     let source = &failed.index.sources[0];
     assert_eq!((source.name.as_str(), source.host.as_str()), (allowed.name.as_str(), "testhost"));
+    assert_eq!((source.reading, source.dropped_lines), (LogReading::Complete, 0));
+    assert_eq!((source.state, source.restart_count), (Some(ContainerState::Exited), 0));
+    let exit = source.last_exit.unwrap();
+    assert_eq!((exit.code, exit.out_of_memory), (3, false), "as the engine tells it");
     assert!(!failed.files.contains("previous.json"), "nothing succeeded before");
 
     let again = given(&world, triage(0), "success").await;
@@ -111,6 +126,14 @@ async fn logs_of_allowed_containers_are_staged_once_per_success() {
         "it goes on where the last success ended"
     );
     assert!(after.files.contains("previous.json"));
+
+    // Asked for by hand: everything is read again, and where the next one goes on stays as it is.
+    let asked = given_with(&world, triage(0), "success", &serde_json::json!({ "window_hours": 1 })).await;
+    assert_eq!(asked.texts.len(), 2);
+    let elsewhere = serde_json::json!({ "containers": ["nothing"] });
+    assert_eq!(given_with(&world, triage(0), "success", &elsewhere).await.index.sources, []);
+    let next = given(&world, triage(0), "success").await;
+    assert_eq!(next.index.sources[0].since, Some(after.index.sources[0].until));
     for plan in [allowed, secret] {
         world.engine.remove(&plan.name).await.unwrap();
     }

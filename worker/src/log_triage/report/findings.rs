@@ -7,10 +7,10 @@ use cyberbrain_core::outcome::{FindingKind, MAX_FINDINGS, Novelty};
 use super::{Told, artifact, container, novelty, when};
 use crate::{
     log_triage::{
-        findings::{About, Found},
+        findings::{About, Ending, Found},
         trace::clip,
     },
-    markdown::{block, code, counted, left, number, right, table},
+    markdown::{block, code, counted, left, number, right, table, time},
     redact::redact,
 };
 
@@ -76,7 +76,11 @@ fn detail(told: &Told<'_>, at: usize, found: &Found) -> String {
         (None, None) => String::new(),
         (first, last) => format!(", {}", when(first, last)),
     };
-    let new = if found.finding.novelty == Novelty::New { ", new since the last success" } else { "" };
+    let new = match found.finding.novelty {
+        Novelty::New => ", new since the last success",
+        Novelty::Rising => ", far more often than at the last success",
+        Novelty::Known | Novelty::Uncompared => "",
+    };
     let _ = writeln!(out, "{}\n", format!("{entries}{seen}{new}. {}", advice(kind)).trim_end());
     match &found.about {
         About::Templates(numbers) => {
@@ -120,6 +124,9 @@ fn detail(told: &Told<'_>, at: usize, found: &Found) -> String {
                 burst.usual,
             );
         }
+        About::Container(ending) => {
+            let _ = writeln!(out, "{}.\n", told_ending(*ending));
+        }
     }
     out
 }
@@ -135,13 +142,31 @@ fn subject(told: &Told<'_>, found: &Found) -> String {
             code(&clip(&redact(&format!("{}, {}", key.exception, key.frame)), SUBJECT_CHARACTERS))
         }
         About::Burst(burst) => format!("{} in {} seconds", number(burst.peak), burst.bucket_seconds),
+        About::Container(ending) => told_ending(*ending),
     }
+}
+
+fn told_ending(ending: Ending) -> String {
+    let restarts = match ending.restarts {
+        0 => String::new(),
+        times => format!("started again {}", counted(u64::from(times), "time", "times")),
+    };
+    let last = ending.last.map(|exit| {
+        let memory = if exit.out_of_memory { ", out of memory" } else { "" };
+        format!("last ended {} with exit code {}{memory}", time(exit.at), exit.code)
+    });
+    [Some(restarts).filter(|told| !told.is_empty()), last]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 const fn title(kind: FindingKind) -> &'static str {
     match kind {
         FindingKind::OutOfMemory => "Out of memory",
         FindingKind::DiskFull => "Disk full",
+        FindingKind::CrashLoop => "Crash loop",
         FindingKind::Crash => "Crash",
         FindingKind::StackTrace => "Stack trace",
         FindingKind::ErrorBurst => "Burst of errors",
@@ -151,6 +176,7 @@ const fn title(kind: FindingKind) -> &'static str {
         FindingKind::ConnectionFailure => "Failed connections",
         FindingKind::Errors => "Error",
         FindingKind::NewMessage => "New message",
+        FindingKind::RisingMessage => "Rising message",
     }
 }
 
@@ -161,6 +187,9 @@ const fn advice(kind: FindingKind) -> &'static str {
         }
         FindingKind::DiskFull => {
             "Writes fail until there is space again: free some, then check what could not be written."
+        }
+        FindingKind::CrashLoop => {
+            "It ends soon after each start: see its last lines and its exit code, then its configuration."
         }
         FindingKind::Crash => "A process ended abnormally; look at what it was doing just before.",
         FindingKind::StackTrace => "An exception was logged; the innermost frame is where to look.",
@@ -173,5 +202,6 @@ const fn advice(kind: FindingKind) -> &'static str {
         FindingKind::ConnectionFailure => "The other side was not there, or hung up.",
         FindingKind::Errors => "",
         FindingKind::NewMessage => "No error by what it says of itself.",
+        FindingKind::RisingMessage => "No error yet, but it comes more and more often.",
     }
 }

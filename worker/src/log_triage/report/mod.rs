@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use cyberbrain_core::{
     outcome::{JobResult, LogTriage, Novelty, SeverityCounts},
-    staging::LogSource,
+    staging::{LeftOut, LogReading, LogSource},
 };
 
 use super::{
@@ -23,6 +23,7 @@ pub struct Told<'a> {
     pub found: &'a [Found],
     pub comparison: &'a Comparison<'a>,
     pub sources: &'a [LogSource],
+    pub left_out: &'a LeftOut,
     pub result: &'a JobResult,
 }
 
@@ -105,13 +106,40 @@ fn told_severities(counts: SeverityCounts) -> String {
     .join(", ")
 }
 
+/// Containers that a note is made of, of each kind.
+const NOTED: usize = 20;
+
 fn notes(told: &Told<'_>, triage: &LogTriage) -> String {
     let mut notes = Vec::new();
     let dropped: u64 = told.sources.iter().map(|source| source.dropped_bytes).sum();
     if dropped > 0 {
+        let lines: u64 = told.sources.iter().map(|source| source.dropped_lines).sum();
         notes.push(format!(
-            "{} of logs were left out because of the size cap; the counts are lower than the truth.",
-            size(dropped)
+            "{} of logs ({}), the oldest ones, were left out because of the size cap; the counts are lower than the truth.",
+            size(dropped),
+            counted(lines, "line", "lines"),
+        ));
+    }
+    for (reading, what) in [
+        (LogReading::BrokenOff, "could not be read to its end; it is read again the next time"),
+        (
+            LogReading::Unreadable,
+            "could not be read: the engine gives out no log, see the container's log driver",
+        ),
+    ] {
+        for source in told.sources.iter().filter(|source| source.reading == reading).take(NOTED) {
+            notes.push(format!("The log of {} {what}.", code(&source.name)));
+        }
+    }
+    if told.left_out.count > 0 {
+        let named: Vec<String> = told.left_out.names.iter().map(|name| code(name)).collect();
+        let more = told.left_out.count.saturating_sub(named.len() as u64);
+        let more =
+            if more > 0 { format!(" and {}", counted(more, "other", "others")) } else { String::new() };
+        notes.push(format!(
+            "{} not read, for want of room or time: {}{more}. They come first the next time.",
+            counted(told.left_out.count, "container was", "containers were"),
+            named.join(", "),
         ));
     }
     if triage.malformed_lines > 0 {
@@ -154,6 +182,7 @@ fn container(told: &Told<'_>, source: usize) -> String {
 const fn novelty(novelty: Novelty) -> &'static str {
     match novelty {
         Novelty::New => "new",
+        Novelty::Rising => "rising",
         Novelty::Known => "",
         Novelty::Uncompared => "–",
     }

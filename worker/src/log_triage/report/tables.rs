@@ -7,7 +7,7 @@ use cyberbrain_core::outcome::{LogTriage, Severity, TraceLanguage};
 use super::{Told, artifact, container, novelty, when};
 use crate::{
     log_triage::{result::template_order, trace::clip},
-    markdown::{code, counted, left, number, plain, right, size, table},
+    markdown::{code, counted, left, number, plain, right, size, span, table, time},
     redact::redact,
 };
 
@@ -45,6 +45,10 @@ pub(super) fn containers(told: &Told<'_>) -> String {
                 counts(Severity::Debug),
                 counts(Severity::Unstated),
                 number(tally(source).stack_traces),
+                match told.sources[source].since {
+                    Some(since) => span(since, told.sources[source].until),
+                    None => time(told.sources[source].until),
+                },
             ]
         })
         .collect();
@@ -61,6 +65,7 @@ pub(super) fn containers(told: &Told<'_>) -> String {
         right("Debug"),
         right("Unstated"),
         right("Stack traces"),
+        left("Read"),
     ];
     let mut out = format!("## Containers\n\n{}", table(&columns, &rows));
     if order.len() > CONTAINERS {

@@ -3,6 +3,9 @@
 create index runs_tags on runs using gin (tags);
 create index runs_requested_by on runs (requested_by, created_at desc, id desc);
 create index runs_directive_type on runs (directive_type, created_at desc, id desc);
+-- Runs by their jobs: told by the index alone.
+drop index run_jobs_run_status;
+create index run_jobs_run_status on run_jobs (run_id, status) include (task_key);
 -- Which leases lay in a span of time: for the report on GPUs.
 create index gpu_leases_released on gpu_leases (released_at);
 

@@ -1,6 +1,6 @@
 //! `gpu.json`: what was observed of GPUs, and who held them, over a window.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,6 +15,51 @@ pub struct GpuWindow {
     pub window: Window,
     /// Empty where no host has a GPU.
     pub gpus: Vec<GpuHistory>,
+}
+
+/// What a `gpu_report` may be asked for. Other parameters are not looked at: those of a Run are for all of its jobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuReportParams {
+    #[serde(default)]
+    pub window_hours: WindowHours,
+}
+
+/// How far back a report looks, in hours: more than 0, and at most 31 days.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct WindowHours(f64);
+
+impl WindowHours {
+    /// The same as a length.
+    #[must_use]
+    pub fn length(self) -> TimeDelta {
+        TimeDelta::milliseconds((self.0 * 3_600_000.0) as i64)
+    }
+}
+
+impl Default for WindowHours {
+    fn default() -> Self {
+        Self(24.0)
+    }
+}
+
+impl TryFrom<f64> for WindowHours {
+    type Error = String;
+
+    fn try_from(hours: f64) -> Result<Self, String> {
+        const MOST: f64 = 24.0 * 31.0;
+        if hours > 0.0 && hours <= MOST {
+            Ok(Self(hours))
+        } else {
+            Err(format!("window_hours is {hours}; it has to be more than 0 and at most {MOST}"))
+        }
+    }
+}
+
+impl From<WindowHours> for f64 {
+    fn from(hours: WindowHours) -> Self {
+        hours.0
+    }
 }
 
 text_enum! {

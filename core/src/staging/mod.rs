@@ -24,7 +24,9 @@ mod logs;
 mod thin;
 
 pub use faults::{ThrottleReason, ThrottleReasons, XidSeverity, xid_severity};
-pub use gpu::{GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, XidEvent};
+pub use gpu::{
+    GpuHistory, GpuOrigin, GpuReportParams, GpuSample, GpuWindow, LeaseSpan, WindowHours, XidEvent,
+};
 pub use inventory::{
     COMPOSE_SERVICE, ContainerState, Health, Inventory, InventoryContainer, LastExit, MapScope, Mount,
     MountAccess, MountKind, NetworkAttachment, PortProtocol, PublishedPort, ServiceMapParams,

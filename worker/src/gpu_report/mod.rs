@@ -14,9 +14,9 @@ mod summary;
 
 use cyberbrain_core::{
     outcome::{GpuReport, JobResult, LeaseOverlap, MAX_GPUS, MAX_OVERLAPS, ProgressUnit},
-    staging::{GPU_FILE, GpuHistory, GpuOrigin, GpuWindow, JOB_FILE, JobInput, Window},
+    staging::{GPU_FILE, GpuHistory, GpuOrigin, GpuReportParams, GpuWindow, JOB_FILE, JobInput, Window},
 };
-use serde::de::IgnoredAny;
+use serde::Deserialize as _;
 
 use self::summary::Facts;
 use crate::{arguments::Directories, error::Error, files, progress::Progress};
@@ -28,8 +28,10 @@ const CHART_FILE: &str = "gpu-chart.svg";
 
 /// Runs the job.
 pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(), Error> {
-    // Read to be sure that this is a worker's input; nothing in it changes what is done.
-    let _job: JobInput<IgnoredAny> = files::read_json(&directories.input, JOB_FILE)?;
+    let job: JobInput<serde_json::Value> = files::read_json(&directories.input, JOB_FILE)?;
+    // The launcher has done what they say; a window that is none must not pass for the usual one.
+    GpuReportParams::deserialize(&job.params)
+        .map_err(|source| Error::Params { path: directories.input.join(JOB_FILE), source })?;
     let GpuWindow { window, mut gpus } = files::read_json(&directories.input, GPU_FILE)?;
     gpus.sort_by(|a, b| (&a.host, a.index, &a.uuid).cmp(&(&b.host, b.index, &b.uuid)));
 

@@ -25,7 +25,7 @@ pub fn facts(gpu: &GpuHistory, window: Window) -> Facts {
     let samples = gpu.samples.iter();
     let held = held(&gpu.leases, window);
     let reserved_ms: i64 = held.iter().map(|(from, to)| (*to - *from).num_milliseconds()).sum();
-    let spans = spans(&gpu.samples, window);
+    let spans = spans(gpu, window);
     let reserved_while = |holds: fn(&GpuSample) -> bool| -> u64 {
         spans.iter().filter(|(sample, _)| holds(sample)).map(|(_, span)| shared_ms(*span, &held)).sum()
     };
@@ -68,5 +68,5 @@ pub fn facts(gpu: &GpuHistory, window: Window) -> Facts {
         unknown_reserved_seconds: reserved_ms.unsigned_abs().saturating_sub(known_ms) / 1_000,
         reserved_seconds: reserved_ms.unsigned_abs() / 1_000,
     };
-    Facts { summary, overlaps: overlaps(gpu), hot_times: hot_times(&gpu.samples) }
+    Facts { summary, overlaps: overlaps(gpu), hot_times: hot_times(&spans) }
 }

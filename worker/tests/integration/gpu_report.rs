@@ -6,6 +6,7 @@ use cyberbrain_core::{
     outcome::{GpuReport, JobResult, MemorySpread, Throttled, UtilizationSpread},
     staging::{
         GPU_FILE, GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, ThrottleReasons, Window, XidEvent,
+        thin,
     },
 };
 use cyberbrain_worker::{Error, Job};
@@ -113,7 +114,14 @@ fn two_simulated_gpus_are_told_with_their_values() {
         "83 °C",
         "01938000-0000-7000-8000-000000000007",
         "At no instant did leases add up to more than a card has.",
-        "2026-11-01 10:01:00 – 10:03:00 UTC",
+        "| alpha / GPU 0 | 2026-11-01 10:01:00 – 10:04:00 UTC | 3 min | 3 | 95 % |",
+        "- 4 min of 13 min reserved card time saw a utilization below 5 % (30 %).",
+        "- 1 GPU was above 80 % at some time.",
+        "| 24,576 | 1,000 · 6,000 · 9,001 | 0 · 6,400 · 8,000 | 500 · 800 · 1,000 | 5 |",
+        "| alpha / GPU 0 | 54.8 % | 85 % | 95 % | 95 % | 0 of 5 | 3 | 83 °C | 10 min | 2 min | 5 min | 2 |",
+        "| alpha / GPU 1 | 15.5 % | 0 % | 60 % | 60 % | 0 of 4 | 0 | – | 3 min | 2 min | 0 s | 1 |",
+        "| 2026-11-01 09:55:00 UTC | 2026-11-01 10:04:00 UTC | 4 min | 8,000 |",
+        "| 2026-11-01 10:04:00 UTC | still held | 6 min | 8,000 |",
     ] {
         assert!(left.report.contains(told), "{told:?} is not in\n{}", left.report);
     }
@@ -205,6 +213,52 @@ fn samples_that_were_not_staged_are_told() {
     let (_, left, report) = run(vec![card]);
     assert_eq!((report.gpus[0].samples, report.gpus[0].samples_left_out), (1, 8_639));
     assert!(left.report.contains("Of 8,640 kept samples 8,639 are not looked at"), "{}", left.report);
+}
+
+#[test]
+fn times_of_a_thinned_day_stay_near_the_truth() {
+    let mut card = gpu(0, 24_576, &[], vec![lease(1, 0, None, 24_576)]);
+    // Idle for a quarter of each four hours; 10 s apart.
+    card.samples = (0..8_640_i64)
+        .map(|at| GpuSample {
+            at: start() + TimeDelta::seconds(at * 10),
+            used_mib: 1_000,
+            reserved_mib: 24_576,
+            foreign_mib: 0,
+            utilization_percent: Some(if at % 1_440 < 360 { 0 } else { 40 + (at % 7) as u8 }),
+            temperature_c: None,
+            throttle: None,
+            ecc_corrected: None,
+            ecc_uncorrected: None,
+        })
+        .collect();
+    (card.samples, card.samples_left_out) = thin(card.samples, 1_875);
+    let worker = Worker::of("gpu_report");
+    let window = Window { from: start(), to: start() + TimeDelta::hours(24) };
+    worker.stage(GPU_FILE, &GpuWindow { window, gpus: vec![card] });
+    let JobResult::GpuReport(report) = worker.run(Job::GpuReport).unwrap().result else { panic!() };
+    let seen = &report.gpus[0];
+    assert_eq!(seen.reserved_seconds, 86_400);
+    assert!(seen.samples_left_out > 6_000 && seen.unknown_reserved_seconds < 600, "{seen:?}");
+    let truth = 86_400 / 4;
+    assert!(seen.idle_reserved_seconds.abs_diff(truth) < truth / 20, "{}", seen.idle_reserved_seconds);
+}
+
+#[test]
+fn a_window_that_is_none_is_refused_by_name() {
+    let worker = Worker::of("gpu_report");
+    worker.stage(GPU_FILE, &GpuWindow { window: window(), gpus: Vec::new() });
+    for bad in ["0", "-1", "745", "\"a day\""] {
+        let bad: serde_json::Value = serde_json::from_str(bad).unwrap();
+        worker.edit_job(|job| job["params"] = serde_json::json!({"window_hours": bad}));
+        let error = worker.run(Job::GpuReport).unwrap_err();
+        let Error::Params { source, .. } = &error else { panic!("{error:?}") };
+        if bad.is_number() {
+            assert!(source.to_string().contains("at most 744"), "{source}");
+        }
+    }
+    worker.edit_job(|job| job["params"] = serde_json::json!({"window_hours": 744, "scope": "all"}));
+    worker.run(Job::GpuReport).unwrap();
 }
 
 #[test]

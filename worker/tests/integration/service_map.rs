@@ -136,7 +136,11 @@ fn services_and_edges_of_a_known_inventory() {
         "`shop-web-1` names `mailer`; no container",
         "`tool` names `db`; no container", // two services are called so
         "0.0.0.0:8080 → 80/tcp",
-        "1 (1 writable)",
+        "3 user-defined networks, 4 dependencies between services",
+        "| `shop-db-1` | `shop-db-1:1` | running | unhealthy | 4 | back | 5432/tcp | 1 (1 writable) | shop / db |",
+        "| `shop-web-1` | `shop-web-1:1` | running | healthy | 0 | front, back | 0.0.0.0:8080 → 80/tcp | 1 | shop / web |",
+        "| `blog-db-1` | `blog-db-1:1` | exited | – | 0 | blog | – | 0 | blog / db |",
+        "| front | 2 | `proxy`, `shop-web-1` |",
         "```mermaid\nflowchart LR\n",
         "subgraph p2[\"shop\"]",
         "-->|names|",

@@ -10,6 +10,7 @@ pub(crate) enum Form {
     Markdown,
     Json,
     Csv,
+    Html,
 }
 
 impl Form {
@@ -18,25 +19,29 @@ impl Form {
             Self::Markdown => ["text/markdown", "text/*", "*/*"],
             Self::Json => ["application/json", "application/*", "*/*"],
             Self::Csv => ["text/csv", "text/*", "*/*"],
+            Self::Html => ["text/html", "text/*", "*/*"],
         }
     }
 }
 
-/// Which of two forms `Accept` prefers; the first where it does not matter.
-pub(crate) fn accepted_form(headers: &HeaderMap, [first, second]: [Form; 2]) -> Result<Form, Problem> {
+/// Which of these forms `Accept` prefers; the first where it does not matter.
+pub(crate) fn accepted_form<const N: usize>(headers: &HeaderMap, forms: [Form; N]) -> Result<Form, Problem> {
     let values: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    if values.is_empty() {
-        return Ok(first);
-    }
+    let values = if values.is_empty() { vec!["*/*"] } else { values };
     let ranges: Vec<(String, f32)> = values.iter().flat_map(|value| value.split(',')).map(range).collect();
-    let (one, other) = (quality(&ranges, first), quality(&ranges, second));
-    if one <= 0.0 && other <= 0.0 {
-        let detail = format!("it is {} or {}", first.names()[0], second.names()[0]);
-        let at = FieldError::new(Part::Header, "/Accept", &detail);
-        return Err(Problem::new(Kind::NotAcceptable, detail).errors(vec![at]));
+    let mut best: Option<(Form, f32)> = None;
+    for form in forms {
+        let weight = quality(&ranges, form);
+        if weight > best.map_or(0.0, |(_, weight)| weight) {
+            best = Some((form, weight));
+        }
     }
-    Ok(if other > one { second } else { first })
+    best.map(|(form, _)| form).ok_or_else(|| {
+        let detail = format!("it is {}", forms.map(|form| form.names()[0]).join(" or "));
+        let at = FieldError::new(Part::Header, "/Accept", &detail);
+        Problem::new(Kind::NotAcceptable, detail).errors(vec![at])
+    })
 }
 
 /// One media range with its weight; an unreadable weight counts as 1.
@@ -80,6 +85,28 @@ mod tests {
                 headers.insert(header::ACCEPT, accept.parse().unwrap());
             }
             assert_eq!(accepted_form(&headers, [Form::Markdown, Form::Json]).ok(), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn the_heaviest_of_three_forms_wins_and_the_first_of_equals() {
+        let cases = [
+            ("*/*", Some(Form::Markdown)),
+            ("text/*", Some(Form::Markdown)),
+            ("text/html", Some(Form::Html)),
+            // As a browser asks.
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Some(Form::Html)),
+            ("text/html;q=0.5, text/markdown;q=0.4, application/json;q=0.6", Some(Form::Json)),
+            ("text/html;q=0.7, text/markdown;q=0.9, application/json;q=0.6", Some(Form::Markdown)),
+            ("text/*;q=0, text/html;q=0.1", Some(Form::Html)),
+            ("text/html;q=0, text/markdown;q=0, application/json;q=0", None),
+            ("image/png", None),
+        ];
+        for (accept, expected) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            let forms = [Form::Markdown, Form::Json, Form::Html];
+            assert_eq!(accepted_form(&headers, forms).ok(), expected, "{accept}");
         }
     }
 }

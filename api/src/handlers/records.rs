@@ -108,7 +108,7 @@ pub(crate) async fn sums(
     let form = accepted_form(&headers, [Form::Json, Form::Csv])?;
     let sums = usage(&mut *app.connection().await?, by, from, to, MOST_GROUPS).await?;
     Ok(match form {
-        Form::Json | Form::Markdown => Json(UsageList::new(by, sums)).into_response(),
+        Form::Json | Form::Markdown | Form::Html => Json(UsageList::new(by, sums)).into_response(),
         Form::Csv => {
             let csv = HeaderValue::from_static("text/csv; charset=utf-8");
             ([(header::CONTENT_TYPE, csv)], csv_of(by, &sums)).into_response()

@@ -1,4 +1,4 @@
-//! `GET /api/v1/runs/{id}/report`: Markdown, or JSON by `Accept`.
+//! `GET /api/v1/runs/{id}/report`: Markdown, JSON or HTML, by `Accept`.
 
 use axum::{
     Json,
@@ -12,6 +12,7 @@ use cyberbrain_core::ids::RunId;
 use crate::{
     app::App,
     extract::{Form, Id, accepted_form},
+    pages,
     problem::{Kind, Problem},
 };
 
@@ -23,7 +24,7 @@ pub(crate) async fn report(
     Id(id): Id<RunId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let form = accepted_form(&headers, [Form::Markdown, Form::Json])?;
+    let form = accepted_form(&headers, [Form::Markdown, Form::Json, Form::Html])?;
     let mut connection = app.connection().await?;
     let report = runs::report(&mut connection, id).await?.ok_or_else(|| Problem::not_found("run", id))?;
     if !report.status.is_terminal() {
@@ -35,6 +36,7 @@ pub(crate) async fn report(
         Form::Markdown => {
             report.markdown.map(|text| ([(header::CONTENT_TYPE, MARKDOWN)], text).into_response())
         }
+        Form::Html => report.markdown.map(|text| pages::report(id, &text)).transpose()?,
         Form::Json | Form::Csv => report.json.map(|value| Json(value).into_response()),
     };
     let mut response = body.ok_or_else(|| Problem::not_found("report of run", id))?;

@@ -203,9 +203,12 @@ fn success(answer: &Answer, schemas: &mut Schemas) -> Response {
             .content("application/json", Media::new(Some(schema(schemas)))),
         Content::Json(schema) => response.content("application/json", Media::new(Some(schema(schemas)))),
         Content::Text(media_type) => response.content(media_type, Media::new(Some(text()))),
-        Content::JsonOrText(schema, media_type) => response
-            .content("application/json", Media::new(Some(schema(schemas))))
-            .content(media_type, Media::new(Some(text()))),
+        Content::JsonOrText(schema, media_types) => {
+            let json = response.content("application/json", Media::new(Some(schema(schemas))));
+            media_types
+                .iter()
+                .fold(json, |response, media_type| response.content(*media_type, Media::new(Some(text()))))
+        }
         Content::Bytes => response.content("application/octet-stream", Media::new(Some(binary()))),
         Content::Stream(media_type) => response.content(media_type, Media::new(Some(text()))),
         Content::EventStream(schema) => {

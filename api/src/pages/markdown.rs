@@ -1,25 +1,37 @@
 //! Reports as HTML.
 //!
 //! Guarantees that nothing of the text becomes markup but what Markdown has words for: HTML in it is shown as text, links lead
-//! to web addresses or nowhere, images are not loaded. No style is written into it: the alignment of a column is a class.
-//! Headings go below those of the page.
+//! to web addresses, to pages of ours or nowhere, images are not loaded. No style is written into it: the alignment of a
+//! column is a class.
 
 use pulldown_cmark::{Alignment, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-/// How many levels the page's own headings take.
+/// How many levels a page's own headings take.
 const PAGE_LEVELS: usize = 2;
 
+/// What REST's paths begin with; a browser's session opens the same things without it.
+const REST: &str = "/api/v1";
+
+/// Where the headings of the text go.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Headings {
+    /// It is the page.
+    AsTheyAre,
+    /// It is a part of a page that has headings of its own.
+    BelowThePages,
+}
+
 /// Renders a report.
-pub(super) fn render(text: &str) -> String {
+pub(super) fn render(text: &str, headings: Headings) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
     let mut table = Table::default();
-    let events = Parser::new_ext(text, options).map(|event| table.align(tame(event)));
+    let events = Parser::new_ext(text, options).map(|event| table.align(tame(event, headings)));
     let mut out = String::with_capacity(text.len() * 2);
     html::push_html(&mut out, events);
     out
 }
 
-fn tame(event: Event<'_>) -> Event<'_> {
+fn tame(event: Event<'_>, headings: Headings) -> Event<'_> {
     match event {
         Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
         Event::Start(Tag::HtmlBlock) => Event::Start(Tag::Paragraph),
@@ -28,16 +40,20 @@ fn tame(event: Event<'_>) -> Event<'_> {
         Event::Start(Tag::Image { .. }) => Event::Start(Tag::Emphasis),
         Event::End(TagEnd::Image) => Event::End(TagEnd::Emphasis),
         Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
-            let dest_url = if leads_to_the_web(&dest_url) { dest_url } else { CowStr::Borrowed("#report") };
+            let dest_url = if leads_to_the_web(&dest_url) {
+                dest_url
+            } else {
+                page_of_ours(&dest_url).map_or(CowStr::Borrowed("#report"), |path| path.to_owned().into())
+            };
             Event::Start(Tag::Link { link_type, dest_url, title, id })
         }
         Event::Start(Tag::Heading { level, .. }) => Event::Start(Tag::Heading {
-            level: lower(level),
+            level: lower(level, headings),
             id: None,
             classes: Vec::new(),
             attrs: Vec::new(),
         }),
-        Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(lower(level))),
+        Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(lower(level, headings))),
         other => other,
     }
 }
@@ -107,13 +123,66 @@ fn leads_to_the_web(url: &str) -> bool {
     begins("https://") || begins("http://")
 }
 
-fn lower(level: HeadingLevel) -> HeadingLevel {
-    HeadingLevel::try_from(level as usize + PAGE_LEVELS).unwrap_or(HeadingLevel::H6)
+/// The page for a path of REST: a run, the output of a run job, or a file.
+fn page_of_ours(url: &str) -> Option<&str> {
+    let path = url.strip_prefix(REST)?;
+    let is_id = |part: &str| part.len() == 36 && part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts[..] {
+        ["", "runs", id] | ["", "run-jobs", id, "logs"] | ["", "artifacts", id, "content"] if is_id(id) => {
+            Some(path)
+        }
+        _ => None,
+    }
+}
+
+fn lower(level: HeadingLevel, headings: Headings) -> HeadingLevel {
+    match headings {
+        Headings::AsTheyAre => level,
+        Headings::BelowThePages => {
+            HeadingLevel::try_from(level as usize + PAGE_LEVELS).unwrap_or(HeadingLevel::H6)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn render(text: &str) -> String {
+        super::render(text, Headings::BelowThePages)
+    }
+
+    #[test]
+    fn headings_of_a_whole_document_stay() {
+        let html = super::render("# Run\n\n## Jobs\n", Headings::AsTheyAre);
+        assert_eq!(html, "<h1>Run</h1>\n<h2>Jobs</h2>\n");
+    }
+
+    #[test]
+    fn paths_of_rest_lead_to_pages_and_no_other_path_leads_anywhere() {
+        let id = "01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00";
+        for path in
+            [format!("/runs/{id}"), format!("/run-jobs/{id}/logs"), format!("/artifacts/{id}/content")]
+        {
+            let html = render(&format!("[x](/api/v1{path})"));
+            assert!(html.contains(&format!("<a href=\"{path}\">")), "{html}");
+        }
+        for path in [
+            "/logout",
+            "//example.org",
+            "/\\example.org",
+            "/api/v1//example.org",
+            "/api/v1/runs",
+            "/api/v1/runs/..",
+            "/api/v1/runs/01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d0x",
+            "/api/v1/runs/01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00/cancel",
+            "/api/v1/artifacts/01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00/content?x=1",
+        ] {
+            let html = render(&format!("[x]({path})"));
+            assert!(html.contains("<a href=\"#report\">"), "{path}: {html}");
+        }
+    }
 
     #[test]
     fn markdown_becomes_markup_below_the_headings_of_the_page() {

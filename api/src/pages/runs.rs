@@ -91,7 +91,7 @@ pub(crate) async fn show(
         jobs_ended,
         jobs_total,
         artifacts,
-        report: report.map(|text| markdown::render(&text)),
+        report: report.map(|text| markdown::render(&text, markdown::Headings::BelowThePages)),
     })
 }
 

@@ -36,8 +36,8 @@ pub enum Content {
     Versioned(SchemaOf),
     /// A text of this media type.
     Text(&'static str),
-    /// JSON of this schema or a text of this media type, by `Accept`.
-    JsonOrText(SchemaOf, &'static str),
+    /// JSON of this schema or a text of one of these media types, by `Accept`.
+    JsonOrText(SchemaOf, &'static [&'static str]),
     /// A file, or a part of it.
     Bytes,
     /// A text of this media type that is sent as it is read: rows of an export.

@@ -132,7 +132,7 @@ pub(super) const ROUTES: &[Route] = &[
         answers: &[Answer {
             status: 200,
             about: "The sums.",
-            content: Content::JsonOrText(of::<UsageList>, "text/csv"),
+            content: Content::JsonOrText(of::<UsageList>, &["text/csv"]),
         }],
         refuses: &[Kind::NotAcceptable],
         handler: || get(records::sums),

@@ -179,8 +179,43 @@ async fn the_report_comes_with_the_end_in_the_form_asked_for() {
     assert_eq!(report(&api, &id, Some("text/markdown")).await.text(), markdown.text());
     let json_form = report(&api, &id, Some("application/json")).await;
     assert_eq!((json_form.status, json_form.json()), (200, json!({ "errors": 0 })));
+    let html = report(&api, &id, Some("application/json;q=0.8, text/html")).await;
+    assert_eq!((html.status, html.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
+    assert!(html.text().starts_with("<!doctype html>"), "{}", html.text());
+    assert!(html.text().contains("<h1>Report</h1>\n<p>all well</p>"), "{}", html.text());
     let neither = report(&api, &id, Some("image/png")).await;
     assert_eq!((neither.status, neither.problem().as_str()), (406, "not-acceptable"));
+}
+
+#[tokio::test]
+async fn a_report_as_html_is_a_document_in_which_nothing_runs() {
+    let Some(api) = Api::start().await else { return };
+    let id = api.launch(&json!({ "jobs": ["log_triage"] })).await;
+    let hostile = "# A <script>alert(1)</script>\n\n<img src=x onerror=alert(2)>\n\n[a](javascript:alert(3)) \
+                   [b](/logout) ![c](https://example.org/c.png)\n\n</main></body><iframe src=//example.org>\n";
+    sqlx::query(
+        "update runs set status = 'failed', finished_at = now(), report = '{}', report_markdown = $1",
+    )
+    .bind(hostile)
+    .execute(&mut api.db.connect().await)
+    .await
+    .unwrap();
+    let html = report(&api, &id, Some("text/html")).await;
+    assert_eq!(html.status, 200);
+    let policy = &html.headers["content-security-policy"];
+    assert_eq!(
+        policy,
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    );
+    let text = html.text().to_ascii_lowercase();
+    for bad in ["<script", "<img", "<iframe", "javascript:", "href=\"/logout", "example.org/c.png"] {
+        assert!(!text.contains(bad), "{bad} in {text}");
+    }
+    assert!(text.contains("&lt;iframe src=//example.org&gt;"), "it is shown as it is: {text}");
+    for whole in ["</main>", "</body>", "</html>"] {
+        assert_eq!(text.matches(whole).count(), 1, "{whole} in {text}");
+    }
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub const LLM_CALL_DURATION: &str = "cyberbrain_llm_call_duration_seconds";
 pub const LLM_FAILURES: &str = "cyberbrain_llm_endpoint_failures_total";
 pub const LLM_REFUSALS: &str = "cyberbrain_llm_refusals_total";
 pub const LLM_ROWS_LOST: &str = "cyberbrain_llm_rows_lost_total";
+pub const FILES_REMOVED: &str = "cyberbrain_files_removed_total";
+pub const FILES_REMOVED_BYTES: &str = "cyberbrain_files_removed_bytes_total";
 pub const BUILD_INFO: &str = "cyberbrain_build_info";
 
 /// Buckets for waits, in seconds.
@@ -144,5 +146,7 @@ pub fn describe() {
     describe_counter!(LLM_FAILURES, "Endpoints that failed a call before an answer, by endpoint and failure");
     describe_counter!(LLM_REFUSALS, "Calls that the gateway refused itself, by reason");
     describe_counter!(LLM_ROWS_LOST, "Calls that are not on record");
+    describe_counter!(FILES_REMOVED, "Files of ended runs that retention removed from a host's disk");
+    describe_counter!(FILES_REMOVED_BYTES, Unit::Bytes, "Size of the files that retention removed");
     describe_gauge!(BUILD_INFO, "Always 1; version and role are the labels");
 }

@@ -26,7 +26,7 @@ text_enum! {
         Start = "start",
         /// A container was asked to stop, or ended by itself.
         Stop = "stop",
-        /// A container was removed and its resources were given back.
+        /// A container was removed and its resources were given back, or retention removed files of a Run.
         Remove = "remove",
         /// Something failed that no other operation names.
         Error = "error",

@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod placement;
 pub mod reconcile;
 pub mod report;
+pub mod retention;
 pub mod run;
 pub mod spec;
 pub mod staging;

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
 
+use chrono::TimeDelta;
 use clap::{Args as ClapArgs, ValueEnum};
 use cyberbrain_common::config::{DatabaseArgs, DirectoryArgs, SupervisionArgs, TelemetryArgs};
+use cyberbrain_core::retention::Policy;
 
 use crate::runtime::GpuInjection;
 
@@ -26,6 +28,8 @@ pub struct Args {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub files: FileArgs,
+    #[command(flatten)]
+    pub keep: KeepArgs,
     #[command(flatten)]
     pub llm: LlmArgs,
     /// Name of this host [default: the machine's host name; in a container, that of the engine's machine]
@@ -81,6 +85,28 @@ pub struct FileArgs {
     /// name if that is all addresses]
     #[arg(long, env = "CYBERBRAIN_FILES_URL", value_parser = plain_url)]
     pub files_url: Option<String>,
+}
+
+/// How long files of ended runs are kept.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct KeepArgs {
+    /// Days that logs and artifacts of ended runs are kept on this host; 0 keeps them for good
+    #[arg(long, env = "CYBERBRAIN_KEEP_ARTIFACTS_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    pub keep_artifacts_days: u32,
+    /// Size of all logs and artifacts on this host, in MiB: beyond it, those of ended runs are removed, oldest first; 0 is
+    /// no limit
+    #[arg(long, env = "CYBERBRAIN_KEEP_ARTIFACTS_MIB", default_value_t = 0)]
+    pub keep_artifacts_mib: u32,
+}
+
+impl KeepArgs {
+    pub(crate) fn policy(&self) -> Policy {
+        let some = |number: u32| (number > 0).then_some(number);
+        Policy {
+            max_age: some(self.keep_artifacts_days).map(|days| TimeDelta::days(days.into())),
+            max_bytes: some(self.keep_artifacts_mib).map(|mib| u64::from(mib) * 1024 * 1024),
+        }
+    }
 }
 
 /// How workers reach language models.

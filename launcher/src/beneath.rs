@@ -5,7 +5,7 @@
 
 use std::{ffi::CStr, fs::File, io, os::fd::OwnedFd, path::Path};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, unlinkat};
 
 /// An open directory below which everything is looked up.
 pub(crate) struct Beneath(OwnedFd);
@@ -60,9 +60,29 @@ impl Beneath {
         Ok(names)
     }
 
+    /// Unlinks what has this name, which is no directory; fine if nothing has it.
+    pub(crate) fn unlink(&self, name: &CStr) -> io::Result<()> {
+        gone(unlinkat(&self.0, name, AtFlags::empty()))
+    }
+
+    /// Removes the directory of this name if it is empty; fine if it is not, or if nothing or no directory has it.
+    pub(crate) fn remove_if_empty(&self, name: &CStr) -> io::Result<()> {
+        match unlinkat(&self.0, name, AtFlags::REMOVEDIR) {
+            Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST | rustix::io::Errno::NOTDIR) => Ok(()),
+            removed => gone(removed),
+        }
+    }
+
     /// Puts its entries on the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.0)?)
+    }
+}
+
+fn gone(removed: rustix::io::Result<()>) -> io::Result<()> {
+    match removed {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

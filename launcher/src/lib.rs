@@ -24,11 +24,12 @@ pub mod preflight;
 mod progress;
 mod reconcile;
 mod record;
+mod retention;
 mod serve;
 mod stage;
 mod station;
 
-pub use args::{Args, EngineArgs, GpuArgs, Label, LimitArgs, LlmArgs, RuntimeChoice};
+pub use args::{Args, EngineArgs, FileArgs, GpuArgs, KeepArgs, Label, LimitArgs, LlmArgs, RuntimeChoice};
 pub use error::Error;
 pub use serve::{OnExit, run, serve};
 pub use station::{Station, stations};

@@ -26,7 +26,7 @@ use crate::{
     orders::Order,
     preflight,
     progress::ProgressSink,
-    reconcile,
+    reconcile, retention,
     runtime::User,
     station::{Station, stations},
 };
@@ -128,6 +128,7 @@ pub async fn serve(
             workers.spawn(consume(agent, working.clone()));
         }
     }
+    workers.spawn(retention::run(agents.clone(), args.keep.policy(), working.clone()));
     workers.spawn(chores::hear_of_offers(agents.clone(), working.clone()));
     if agents.len() > MAX_CONSUMERS {
         workers.spawn(chores::look_for_offers(agents.clone(), working.clone()));

@@ -117,7 +117,7 @@ async fn a_log_without_attempt_or_host_or_file_says_so() {
         .execute(
             "insert into run_artifacts (id, run_id, run_job_id, attempt_id, host_id, artifact_type, path, size_bytes,
                  sha256, mime_type, removed_at)
-             select gen_random_uuid(), run_id, run_job_id, id, host_id, 'log', 'x', 0, sha256(''), 'text/plain', now()
+             select gen_random_uuid(), run_id, run_job_id, id, host_id, 'log', 'a/b/c/d/container-f1.log', 0, sha256(''), 'text/plain', now()
              from attempts",
         )
         .await;
@@ -209,4 +209,31 @@ async fn streams_end_when_the_process_does_and_their_places_are_free_when_client
         following.ends().await;
         assert!(!following.seen.contains("event: end"), "it is not the attempt that ended");
     }
+}
+
+#[tokio::test]
+async fn a_log_that_retention_removed_is_gone_and_a_workers_own_log_is_not_it() {
+    let Some(worker) = Worker::start().await else { return };
+    worker.wrote(1, "one\n");
+    worker.end().await;
+    for (path, status) in [("out/own.log", 200), ("container-f1.log", 410)] {
+        let row = "insert into run_artifacts (id, run_id, run_job_id, attempt_id, host_id, artifact_type, path, size_bytes, sha256,
+                mime_type, removed_at)
+            select gen_random_uuid(), run_id, run_job_id, id, host_id, 'log', $1, 4, sha256(''), 'text/plain', now() from attempts";
+        let path = format!("{}/{path}", worker.dir);
+        let mut connection = worker.api.db.connect().await;
+        sqlx::query(row).bind(&path).execute(&mut connection).await.unwrap();
+        for answer in [worker.text("").await, worker.stream_to_end("", &[]).await] {
+            assert_eq!(answer.status, status, "{path}");
+            if status == 410 {
+                assert_eq!(answer.problem(), "gone");
+                assert_eq!(answer.headers["content-type"], "application/problem+json");
+            }
+        }
+    }
+    let shown = worker.api.get(&format!("/api/v1/run-jobs/{}", worker.run_job)).await.json();
+    let run = shown["run_id"].as_str().unwrap();
+    let listed = worker.api.get(&format!("/api/v1/runs/{run}/artifacts")).await.json();
+    let listed = listed["artifacts"].as_array().unwrap();
+    assert!(listed.len() == 2 && listed.iter().all(|file| file["removed_at"].is_string()), "{listed:?}");
 }

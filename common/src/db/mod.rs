@@ -28,6 +28,7 @@ pub mod hosts;
 pub mod idempotency;
 pub mod instance;
 pub mod inventory;
+pub mod kept_files;
 pub mod launchers;
 pub mod leaders;
 pub mod library;

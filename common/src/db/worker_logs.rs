@@ -34,7 +34,8 @@ pub async fn find(
     let row = sqlx::query!(
         r#"select a.run_id, a.id, a.number, a.host_id, a.state as "state: Col<AttemptState>", a.fence,
              exists (select 1 from run_artifacts f where f.run_id = a.run_id and f.attempt_id = a.id
-                 and f.artifact_type = 'log' and f.removed_at is not null) as "removed!"
+                 and f.artifact_type = 'log' and split_part(f.path, '/', 5) like 'container-f%'
+                 and f.removed_at is not null) as "removed!"
            from attempts a
            where a.run_job_id = $1 and ($2::integer is null or a.number = $2)
            order by a.number desc limit 1"#,

@@ -183,6 +183,7 @@ const CASES: &[(&str, &str)] = &[
     ("run_artifacts_path_relative", "update run_artifacts set path = repeat('x', 513)"),
     ("run_artifacts_size_not_negative", "update run_artifacts set size_bytes = -1"),
     ("run_artifacts_sha256_size", "update run_artifacts set sha256 = 'short'"),
+    ("run_artifacts_removed_before_purged", "update run_artifacts set removed_at = null, purged_at = now()"),
     (
         "run_artifacts_path_unique",
         "insert into run_artifacts (id, run_id, host_id, artifact_type, path, size_bytes, sha256, mime_type)

@@ -8,6 +8,7 @@ mod outages;
 mod outcomes;
 mod reconciling;
 mod registration;
+mod retention;
 mod served;
 mod staging;
 mod telemetry;

@@ -13,6 +13,7 @@ pub use text_enum::UnknownName;
 pub use utoipa;
 
 pub mod audit;
+pub mod grant;
 pub mod ids;
 pub mod lifecycle;
 pub mod outcome;

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::GpuUuid, outcome::OutputSchema, text_enum};
+use crate::{
+    grant::{CacheRef, PullPolicy, SecretRef},
+    ids::GpuUuid,
+    outcome::OutputSchema,
+    text_enum,
+};
 
 text_enum! {
     /// The kind of a directive.
@@ -261,6 +266,14 @@ pub struct JobSpec {
     /// What its result may hold, if it says so; for jobs that are not built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputSchema>,
+    /// Secrets of its host that it may read, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRef>,
+    /// Model caches of its host, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<CacheRef>,
+    #[serde(default, skip_serializing_if = "PullPolicy::is_default")]
+    pub pull: PullPolicy,
 }
 
 #[cfg(test)]

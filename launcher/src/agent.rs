@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     gateway::Access,
+    grants::Grants,
     layout::Layout,
     orders::Register,
     progress::ProgressSink,
@@ -51,6 +52,8 @@ pub(crate) struct Agent {
     pub pool: Pool,
     pub layout: Layout,
     pub limits: Limits,
+    /// What jobs may be given by name.
+    pub grants: Grants,
     /// Where its workers reach language models, if anywhere.
     pub gateway: Option<Access>,
     pub register: Arc<Register>,

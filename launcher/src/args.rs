@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
 use chrono::TimeDelta;
 use clap::{Args as ClapArgs, ValueEnum};
 use cyberbrain_common::config::{DatabaseArgs, DirectoryArgs, SupervisionArgs, TelemetryArgs};
-use cyberbrain_core::retention::Policy;
+use cyberbrain_core::{grant::is_plain_name, retention::Policy};
 
 use crate::runtime::GpuInjection;
 
@@ -32,6 +32,8 @@ pub struct Args {
     pub keep: KeepArgs,
     #[command(flatten)]
     pub llm: LlmArgs,
+    #[command(flatten)]
+    pub grants: GrantArgs,
     /// Name of this host [default: the machine's host name; in a container, that of the engine's machine]
     #[arg(long, env = "CYBERBRAIN_HOST")]
     pub host: Option<String>,
@@ -105,6 +107,40 @@ impl KeepArgs {
         Policy {
             max_age: some(self.keep_artifacts_days).map(|days| TimeDelta::days(days.into())),
             max_bytes: some(self.keep_artifacts_mib).map(|mib| u64::from(mib) * 1024 * 1024),
+        }
+    }
+}
+
+/// What jobs of this host may be given by name.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct GrantArgs {
+    /// Directory whose files are secrets: a job that names one finds it, read-only, in /run/secrets
+    #[arg(long, env = "CYBERBRAIN_SECRETS_DIR")]
+    pub secrets_dir: Option<PathBuf>,
+    /// Directory of models, name=/path, for jobs that name it, read-only; may be given several times
+    #[arg(long = "model-cache", env = "CYBERBRAIN_MODEL_CACHES", value_delimiter = ',')]
+    pub model_caches: Vec<CacheArg>,
+    /// File with logins for registries, of the form of Docker's config.json, for images that are pulled
+    #[arg(long, env = "CYBERBRAIN_REGISTRY_AUTH_FILE")]
+    pub registry_auth_file: Option<PathBuf>,
+}
+
+/// `name=/path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheArg {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
+impl FromStr for CacheArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((name, path)) if is_plain_name(name) && path.starts_with('/') => {
+                Ok(Self { name: name.to_owned(), path: path.into() })
+            }
+            Some(_) | None => Err(format!("{text:?} is no model cache: write name=/path")),
         }
     }
 }

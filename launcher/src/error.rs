@@ -7,7 +7,7 @@ use cyberbrain_common::{
     telemetry,
 };
 
-use crate::{gateway::ConfigError, gpu::SpecError, preflight, runtime};
+use crate::{gateway::ConfigError, gpu::SpecError, preflight, registry_auth::AuthError, runtime};
 
 /// Why a launcher can't start, or has to end.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("{} can't be used for secrets or models; correct --secrets-dir or --model-cache", path.display())]
+    Grant {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    RegistryAuth(#[from] AuthError),
+    #[error("--model-cache names {name} twice")]
+    CacheTwice { name: String },
     #[error(transparent)]
     LlmEndpoints(#[from] ConfigError),
     #[error(

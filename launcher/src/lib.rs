@@ -17,6 +17,7 @@ mod contact;
 mod drive;
 mod enlist;
 mod error;
+mod grants;
 mod imitate;
 mod layout;
 mod orders;
@@ -24,12 +25,16 @@ pub mod preflight;
 mod progress;
 mod reconcile;
 mod record;
+pub mod registry_auth;
 mod retention;
 mod serve;
 mod stage;
 mod station;
 
-pub use args::{Args, EngineArgs, FileArgs, GpuArgs, KeepArgs, Label, LimitArgs, LlmArgs, RuntimeChoice};
+pub use args::{
+    Args, CacheArg, EngineArgs, FileArgs, GpuArgs, GrantArgs, KeepArgs, Label, LimitArgs, LlmArgs,
+    RuntimeChoice,
+};
 pub use error::Error;
 pub use serve::{OnExit, run, serve};
 pub use station::{Station, stations};

@@ -128,6 +128,7 @@ async fn prove(ground: &Ground<'_>, network: Network, nonce: Uuid, root: PathBuf
             input: Some(host_path(root.join("in"))?),
             uploads: Some(host_path(ground.layout.uploads.clone())?),
             caches: Vec::new(),
+            secrets: Vec::new(),
         },
         user: ground.layout.worker,
         network,

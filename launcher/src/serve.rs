@@ -21,6 +21,7 @@ use crate::{
     error::Error,
     files::FileServer,
     gateway,
+    grants::Grants,
     guard::Beacon,
     layout::{Layout, Translation},
     orders::Order,
@@ -71,6 +72,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let layout = layout(args)?;
+    let grants = Grants::new(&args.grants)?;
     let url = &args.database.database_url;
     let size = PoolSize(10 + u32::try_from(stations.len() / 4).unwrap_or(30).min(30));
     let pool = db::pool(url, "cyberbrain-launcher", size)?;
@@ -90,6 +92,7 @@ pub async fn serve(
         instance,
         layout,
         limits: Limits::from(&args.limits),
+        grants,
         progress: Arc::new(ProgressSink::default()),
         freed: Arc::new(Debouncer::notify(pool.clone(), CAPACITY_FREED, FREED_QUIET)),
         tasks: TaskTracker::new(),

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use cyberbrain_common::db::library::{Directive, JobTemplate};
 use cyberbrain_core::{
+    grant::{CacheRef, PullPolicy, SecretRef},
     ids::{DirectiveId, JobId},
     outcome::OutputSchema,
     spec::{
@@ -115,6 +116,10 @@ pub(crate) struct JobSpecView {
     host: Option<String>,
     /// What its result may hold; null means any named values.
     output: Option<OutputSchema>,
+    /// Names of secrets of its host; never what is in them.
+    secrets: Vec<SecretRef>,
+    caches: Vec<CacheRef>,
+    pull: PullPolicy,
 }
 
 impl JobView {
@@ -157,6 +162,9 @@ impl From<JobSpec> for JobSpecView {
             on_host_lost: spec.on_host_lost,
             host: spec.host,
             output: spec.output,
+            secrets: spec.secrets,
+            caches: spec.caches,
+            pull: spec.pull,
         }
     }
 }

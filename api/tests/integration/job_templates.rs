@@ -300,6 +300,27 @@ async fn a_wrong_job_says_where_and_stores_nothing() {
             json!({ "spec": { "image": "a:1", "output": { "a": { "kind": "text" } } } }),
             &["body /spec/output/a/kind"],
         ),
+        (
+            json!({ "spec": { "image": "a:1", "env": { "T": "x" }, "secrets": [
+                { "name": "../shadow" }, { "name": "a", "path_variable": "1T" }, { "name": "a", "path_variable": "T" },
+                { "name": "b/c" } ] } }),
+            &[
+                "body /spec/secrets/0/name",
+                "body /spec/secrets/1/path_variable",
+                "body /spec/secrets/2/name",
+                "body /spec/secrets/3/name",
+                "body /spec/secrets/2/path_variable",
+            ],
+        ),
+        (
+            json!({ "spec": { "image": "a:1", "secrets": [{ "name": "a", "value": "x" }] } }),
+            &["body /spec/secrets/0/value"],
+        ),
+        (
+            json!({ "spec": { "image": "a:1", "caches": [{ "name": ".", "target": "/logs/x" }, { "name": "m", "target": "/m/../etc" }] } }),
+            &["body /spec/caches/0/name", "body /spec/caches/0/target", "body /spec/caches/1/target"],
+        ),
+        (json!({ "spec": { "image": "a:1", "pull": "sometimes" } }), &["body /spec/pull"]),
         (json!({ "scope": "per_host", "spec": { "image": "a:1", "host": "box" } }), &["body /spec/host"]),
         (json!({ "spec": { "image": "a:1", "network": "host" } }), &["body /spec/network"]),
         (json!({ "spec": { "image": "a:1", "privileged": true } }), &["body /spec/privileged"]),
@@ -314,4 +335,27 @@ async fn a_wrong_job_says_where_and_stores_nothing() {
     }
     assert_eq!(api.stored().await, before);
     assert_eq!(api.count("select count(*) from jobs").await, 3);
+}
+
+#[tokio::test]
+async fn a_job_names_secrets_caches_and_its_pull_policy_and_a_run_job_keeps_them() {
+    let Some(api) = Api::start().await else { return };
+    allow_image(&api).await;
+    let body = json!({ "job": "grants", "name": "g", "spec": {
+        "image": "registry.local:5000/embed:1.4", "secrets": [{ "name": "hf-token", "path_variable": "HF_TOKEN_FILE" }],
+        "caches": [{ "name": "llama", "target": "/models" }], "pull": "always" } });
+    let made = api.make("/api/v1/jobs", Some(&body)).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let shown = &made.json()["spec"];
+    for key in ["secrets", "caches", "pull"] {
+        assert_eq!(shown[key], body["spec"][key], "{key}");
+    }
+    api.launch(&json!({ "jobs": ["grants"] })).await;
+    let kept = "select count(*) from run_jobs where spec->'secrets'->0->>'name' = 'hf-token'
+        and spec->'caches'->0->>'target' = '/models' and spec->>'pull' = 'always'";
+    assert_eq!(api.count(kept).await, 1);
+    let change = json!({ "spec": { "secrets": [], "pull": "missing" } });
+    let edited = edit(&api, "grants", &made.headers["etag"], change).await.json();
+    assert_eq!((&edited["spec"]["secrets"], &edited["spec"]["pull"]), (&json!([]), &json!("missing")));
+    assert_eq!(edited["spec"]["caches"][0]["name"], "llama", "what is not named stays");
 }

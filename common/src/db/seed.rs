@@ -114,6 +114,9 @@ impl JobSeed {
             on_host_lost: OnHostLost::Replace,
             host: None,
             output: None,
+            secrets: Vec::new(),
+            caches: Vec::new(),
+            pull: cyberbrain_core::grant::PullPolicy::default(),
         }
     }
 }

@@ -191,6 +191,9 @@ fn job(key: &str, alias: &str) -> JobTemplate {
         on_host_lost: OnHostLost::Replace,
         host: None,
         output: None,
+        secrets: Vec::new(),
+        caches: Vec::new(),
+        pull: cyberbrain_core::grant::PullPolicy::default(),
     };
     JobTemplate {
         id: Uuid::now_v7().into(),

@@ -22,6 +22,8 @@ pub mod limit {
     /// An argument, or the value of a variable.
     pub const ARGUMENT_CHARACTERS: usize = 4_096;
     pub const VARIABLES: usize = 64;
+    /// Secrets, and model caches, of one job.
+    pub const GRANTS: usize = 20;
     pub const VARIABLE_NAME_BYTES: usize = 64;
     pub const CONTAINER_NAME_CHARACTERS: usize = 255;
     pub const HOST_CHARACTERS: usize = 63;

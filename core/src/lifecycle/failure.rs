@@ -8,6 +8,12 @@ text_enum! {
         ImageNotAllowed = "image_not_allowed",
         ImagePullFailed = "image_pull_failed",
         ImageMissing = "image_missing",
+        /// The registry does not give the image to whoever we say that we are.
+        RegistryRefused = "registry_refused",
+        /// A secret that the job names is not on its host, or not for the worker to read.
+        SecretMissing = "secret_missing",
+        /// A model cache that the job names is not on its host's list.
+        CacheNotAllowed = "cache_not_allowed",
         GpuRuntimeMissing = "gpu_runtime_missing",
         GpuLost = "gpu_lost",
         GpuOom = "gpu_oom",
@@ -75,7 +81,13 @@ impl FailureKind {
             | Self::ResultInvalid
             | Self::RunTimeout
             | Self::LogQuota => User,
-            Self::ImageNotAllowed | Self::QueueTimeout | Self::Cancelled | Self::Infeasible => Final,
+            Self::ImageNotAllowed
+            | Self::RegistryRefused
+            | Self::SecretMissing
+            | Self::CacheNotAllowed
+            | Self::QueueTimeout
+            | Self::Cancelled
+            | Self::Infeasible => Final,
         }
     }
 }

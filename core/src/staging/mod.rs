@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! /input/job.json          JobInput<P>      always
+//! /input/directive.md      the directive's text   always
 //! /input/logs/index.json   LogIndex         jobs that read logs
 //! /input/logs/<file>       log lines        one file per container of the index
 //! /input/previous.json     PreviousResult   if an earlier RunJob of the same key succeeded
@@ -48,6 +49,8 @@ pub const UPLOADS_DIR: &str = "/uploads";
 
 /// Holds [`JobInput`].
 pub const JOB_FILE: &str = "job.json";
+/// Holds the text of the directive, as it was when the Run was launched; `job.json` has it too.
+pub const DIRECTIVE_FILE: &str = "directive.md";
 /// The folder of the staged logs.
 pub const LOGS_FOLDER: &str = "logs";
 /// Holds [`LogIndex`]; inside [`LOGS_FOLDER`].

@@ -13,7 +13,9 @@ use cyberbrain_common::{
 };
 use cyberbrain_core::{
     audit::Operation,
+    grant::PullPolicy,
     lifecycle::{AttemptState, Event, FailureKind, Outcome},
+    outcome::{Progress, ProgressUnit},
     spec::Network,
     staging::LlmAccess,
 };
@@ -21,9 +23,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Drive, Ended, Leftover};
 use crate::{
+    grants::{Granted, Refusal},
     orders::{LetGo, Order},
     record::Record,
-    runtime::{ContainerPlan, Effect, Error, ImageId, Labels, Mounts, Observation, Purpose, WorkerLabels},
+    runtime::{
+        CacheMount, ContainerPlan, Effect, Error, ImageId, ImageOnEngine, Labels, Mounts, Observation,
+        PullProgress, Purpose, SecretMount, WorkerLabels,
+    },
     stage::{self, Staged},
 };
 
@@ -69,7 +75,18 @@ impl Drive {
                 return Ok(Ended::failed(FailureKind::StagingFailed, error.to_string(), Leftover::None));
             }
         };
-        let plan = match self.plan(&image, &staged) {
+        let granted = match self.grant().await {
+            Ok(granted) => granted,
+            Err(refusal) => {
+                return Ok(Ended::NeverRan {
+                    outcome: Outcome::Failed(refusal.failure()),
+                    detail: Some(refusal.to_string()),
+                    refused: true,
+                    leftover: Leftover::None,
+                });
+            }
+        };
+        let plan = match self.plan(&image, &staged, granted) {
             Ok(plan) => plan,
             Err(why) => return Ok(Ended::failed(FailureKind::StagingFailed, why, Leftover::None)),
         };
@@ -84,6 +101,9 @@ impl Drive {
             };
             let fence = self.job.fence;
             self.step(db::transition::Step { facts, ..self.event(Event::Begin { fence }) }).await?;
+        }
+        if let Some(ended) = self.fetch(&image).await? {
+            return Ok(ended);
         }
         if let Some(ended) = self.create(&plan).await? {
             return Ok(ended);
@@ -141,7 +161,62 @@ impl Drive {
         }
     }
 
-    fn plan(&self, image: &ImageId, staged: &Staged) -> Result<ContainerPlan, String> {
+    /// Has the engine pull the image if the job's policy asks for it. `None`: go on.
+    async fn fetch(&mut self, image: &ImageId) -> Result<Option<Ended>, LetGo> {
+        let wanted = image.is_of_registry()
+            && match self.job.spec.pull {
+                PullPolicy::Always => true,
+                PullPolicy::Missing => self.lacks(image).await,
+                PullPolicy::Never => false,
+            };
+        if !wanted {
+            return Ok(None);
+        }
+        let (registries, reference) = (self.agent.grants.registries.clone(), image.to_string());
+        let reading = tokio::task::spawn_blocking(move || registries.login_for(&reference));
+        let login = match reading.await.expect("reading a file does not panic, and is not aborted") {
+            Ok(login) => login,
+            Err(error) => {
+                let failure = FailureKind::RegistryRefused;
+                return Ok(Some(Ended::failed(failure, error.to_string(), Leftover::None)));
+            }
+        };
+        let (sink, attempt, fence) = (&self.agent.progress, self.job.attempt, self.job.fence);
+        let told = |progress: PullProgress| sink.put(attempt, fence, pulling(progress));
+        let mut orders = self.orders.clone();
+        let begun = Instant::now();
+        let pulled = tokio::select! {
+            order = orders.above(Order::Continue) => {
+                return if order == Order::LetGo { Err(LetGo) } else { Ok(Some(Ended::ordered(order, Leftover::None))) };
+            }
+            pulled = self.agent.runtime.pull(image, login.as_ref(), &told) => pulled,
+        };
+        metrics::histogram!(metric::JOB_START, "phase" => "pull").record(begun.elapsed().as_secs_f64());
+        let Err(error) = pulled else { return Ok(None) };
+        tracing::warn!(error = &error as &dyn std::error::Error, "the image could not be pulled");
+        let failure = match error.effect() {
+            Effect::None => error.failure(),
+            Effect::Unknown => FailureKind::ImagePullFailed,
+        };
+        Ok(Some(Ended::failed(failure, error.to_string(), Leftover::None)))
+    }
+
+    /// Whether the engine says that it lacks the image. Where it does not answer, creating the container will tell.
+    async fn lacks(&self, image: &ImageId) -> bool {
+        let pin = image.as_str().to_owned();
+        let held = |images: Vec<ImageOnEngine>| images.iter().any(|held| held.digests.contains(&pin));
+        self.agent.runtime.images().await.is_ok_and(|images| !held(images))
+    }
+
+    /// What it may have of what the job names.
+    async fn grant(&self) -> Result<Granted, Refusal> {
+        let (grants, user) = (self.agent.grants.clone(), self.agent.layout.worker);
+        let (secrets, caches) = (self.job.spec.secrets.clone(), self.job.spec.caches.clone());
+        let looking = tokio::task::spawn_blocking(move || grants.give(&secrets, &caches, user));
+        looking.await.expect("looking for files does not panic, and is not aborted")
+    }
+
+    fn plan(&self, image: &ImageId, staged: &Staged, granted: Granted) -> Result<ContainerPlan, String> {
         let host_path = |path: std::path::PathBuf| {
             let known = self.agent.layout.translation.host_path(&path);
             known.ok_or_else(|| {
@@ -170,7 +245,16 @@ impl Drive {
                 out: Some(host_path(self.dir.output())?),
                 input: Some(host_path(self.dir.input())?),
                 uploads: staged.uploads.then(|| host_path(self.dir.uploads())).transpose()?,
-                caches: Vec::new(),
+                caches: granted
+                    .caches
+                    .into_iter()
+                    .map(|cache| Ok(CacheMount { host: host_path(cache.host)?, ..cache }))
+                    .collect::<Result<_, String>>()?,
+                secrets: granted
+                    .secrets
+                    .into_iter()
+                    .map(|secret| Ok(SecretMount { host: host_path(secret.host)?, ..secret }))
+                    .collect::<Result<_, String>>()?,
             },
             user: self.agent.layout.worker,
             network: job.spec.network,
@@ -182,6 +266,11 @@ impl Drive {
     /// go elsewhere.
     fn environment(&self) -> std::collections::BTreeMap<String, String> {
         let mut env = self.job.spec.env.clone();
+        for secret in &self.job.spec.secrets {
+            if let Some(variable) = &secret.path_variable {
+                env.insert(variable.clone(), secret.path());
+            }
+        }
         let Some(access) = &self.agent.gateway else { return env };
         let given = access.environment(self.job.attempt);
         if self.job.spec.network == Network::Bridge && given.iter().all(|(name, _)| !env.contains_key(*name))
@@ -306,6 +395,11 @@ impl Drive {
     }
 }
 
+fn pulling(progress: PullProgress) -> Progress {
+    let PullProgress { done_bytes, total_bytes } = progress;
+    Progress::counted("pulling the image", done_bytes, total_bytes, ProgressUnit::Bytes)
+}
+
 /// The limits in force, for the audit row: numbers and names only.
 fn limits_of(plan: &ContainerPlan, llm: &LlmAccess) -> serde_json::Value {
     serde_json::json!({
@@ -313,6 +407,8 @@ fn limits_of(plan: &ContainerPlan, llm: &LlmAccess) -> serde_json::Value {
         "resources": plan.resources,
         "network": plan.network,
         "llm": llm.state(),
+        "secrets": plan.mounts.secrets.iter().map(|secret| &secret.target).collect::<Vec<_>>(),
+        "caches": plan.mounts.caches.iter().map(|cache| &cache.target).collect::<Vec<_>>(),
         "gpus": plan.gpus,
         "user": plan.user.to_string(),
         "stop_grace_seconds": plan.stop_grace.as_secs(),

@@ -12,6 +12,7 @@ text_enum! {
         Connect = "connect",
         Info = "info",
         Images = "images",
+        Pull = "pull",
         LoadImage = "load_image",
         RemoveImage = "remove_image",
         Create = "create",
@@ -41,6 +42,12 @@ pub enum Error {
     NameTaken { call: EngineCall, subject: String },
     #[error("the image {image} is not on this engine")]
     ImageMissing { image: String },
+    #[error(
+        "the registry does not give us the image {image}: {detail}; correct the login for it in --registry-auth-file"
+    )]
+    PullDenied { image: String, detail: String },
+    #[error("the image {image} can't be pulled: {detail}")]
+    PullFailed { image: String, detail: String },
     /// The engine can't give GPUs to containers: toolkit or driver missing, or the card unknown to them.
     #[error(
         "{subject} can't get its GPU: {detail}; check the NVIDIA container toolkit and driver of this host"
@@ -89,6 +96,8 @@ impl Error {
             Self::NotFound { .. }
             | Self::NameTaken { .. }
             | Self::ImageMissing { .. }
+            | Self::PullDenied { .. }
+            | Self::PullFailed { .. }
             | Self::GpuRuntimeMissing { .. }
             | Self::EntrypointInvalid { .. }
             | Self::Refused { .. }
@@ -104,6 +113,8 @@ impl Error {
         match self {
             Self::NotFound { .. } => FailureKind::ContainerMissing,
             Self::ImageMissing { .. } | Self::Image(_) => FailureKind::ImageMissing,
+            Self::PullDenied { .. } => FailureKind::RegistryRefused,
+            Self::PullFailed { .. } => FailureKind::ImagePullFailed,
             Self::GpuRuntimeMissing { .. } => FailureKind::GpuRuntimeMissing,
             Self::EntrypointInvalid { .. } => FailureKind::EntrypointInvalid,
             Self::NameTaken { .. }
@@ -122,6 +133,8 @@ impl Error {
             Self::NotFound { .. } => "not_found",
             Self::NameTaken { .. } => "name_taken",
             Self::ImageMissing { .. } => "image_missing",
+            Self::PullDenied { .. } => "pull_denied",
+            Self::PullFailed { .. } => "pull_failed",
             Self::GpuRuntimeMissing { .. } => "gpu_runtime_missing",
             Self::EntrypointInvalid { .. } => "entrypoint_invalid",
             Self::Refused { .. } => "refused",

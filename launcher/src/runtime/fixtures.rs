@@ -38,6 +38,7 @@ pub(super) fn plan() -> ContainerPlan {
             input: Some("/data/input".into()),
             uploads: Some("/data/uploads".into()),
             caches: vec![CacheMount { host: "/models".into(), target: "/models".into() }],
+            secrets: Vec::new(),
         },
         user: User::NONROOT,
         network: Network::Bridge,

@@ -32,6 +32,8 @@ use std::{fmt, path::Path, time::Duration};
 use cyberbrain_core::{ids::InstanceId, staging::InventoryContainer};
 use futures::future::BoxFuture;
 
+use crate::registry_auth::Login;
+
 pub use docker::{DockerOptions, DockerRuntime, GpuInjection};
 pub use error::{Effect, EngineCall, Error, Source};
 pub(crate) use identity::meminfo_mib;
@@ -40,12 +42,19 @@ pub use labels::{Labels, Purpose, WorkerLabels};
 pub use logs::{Follow, LineEnd, LogLine, LogLines, LogRequest, LogSource, MAX_LINE_BYTES};
 pub use name::{ContainerId, ContainerName, ImageId};
 pub use observe::{Exit, ImageOnEngine, Listed, Observation};
-pub use plan::{Access, CacheMount, ContainerPlan, Mounts, PlanError, User};
+pub use plan::{Access, CacheMount, ContainerPlan, Mounts, PlanError, SecretMount, User};
 pub use process::{ProcessRuntime, Program};
 pub use simulated::{Behaviour, Fault, FaultEffect, Faults, OutputFile, SimulatedOptions, SimulatedRuntime};
 
 /// The answer of a runtime, some time from now.
 pub type Call<'a, T> = BoxFuture<'a, Result<T, Error>>;
+
+/// How much of an image is there, as far as its layers are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullProgress {
+    pub done_bytes: u64,
+    pub total_bytes: u64,
+}
 
 /// Drives containers on one engine.
 pub trait WorkerRuntime: fmt::Debug + Send + Sync {
@@ -60,6 +69,14 @@ pub trait WorkerRuntime: fmt::Debug + Send + Sync {
 
     /// The images that the engine holds.
     fn images(&self) -> Call<'_, Vec<ImageOnEngine>>;
+
+    /// Has the engine fetch an image by its digest, and says how far it is. Ends within half an hour.
+    fn pull<'a>(
+        &'a self,
+        image: &'a ImageId,
+        login: Option<&'a Login>,
+        told: &'a (dyn Fn(PullProgress) + Send + Sync),
+    ) -> Call<'a, ()>;
 
     /// Makes the container, not started.
     fn create<'a>(&'a self, plan: &'a ContainerPlan) -> Call<'a, ContainerId>;

@@ -110,6 +110,12 @@ impl ImageId {
         if pinned { Ok(Self(text)) } else { Err(PlanError::ImageNotPinned { given: text }) }
     }
 
+    /// Whether a registry can be asked for it: an image ID says nothing about where it comes from.
+    #[must_use]
+    pub fn is_of_registry(&self) -> bool {
+        self.0.contains('@')
+    }
+
     /// The pin of content whose SHA-256 is known.
     pub(crate) fn of_digest(hex: &str) -> Self {
         Self(format!("sha256:{hex}"))

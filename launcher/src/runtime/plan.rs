@@ -69,11 +69,20 @@ pub struct Mounts {
     pub uploads: Option<PathBuf>,
     /// Model caches that an administrator named and allow-listed, read-only.
     pub caches: Vec<CacheMount>,
+    /// Secrets that the job names, one file each, read-only.
+    pub secrets: Vec<SecretMount>,
 }
 
 /// A read-only directory of models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheMount {
+    pub host: PathBuf,
+    pub target: PathBuf,
+}
+
+/// A file with a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretMount {
     pub host: PathBuf,
     pub target: PathBuf,
 }
@@ -98,7 +107,11 @@ impl Mounts {
         });
         let caches =
             self.caches.iter().map(|cache| (cache.host.as_path(), cache.target.as_path(), Access::ReadOnly));
-        fixed.chain(caches)
+        let secrets = self
+            .secrets
+            .iter()
+            .map(|secret| (secret.host.as_path(), secret.target.as_path(), Access::ReadOnly));
+        fixed.chain(caches).chain(secrets)
     }
 }
 

@@ -24,7 +24,7 @@ use cyberbrain_common::db::{
     staging::{self as rows, Cursor},
     supervision::Assignment,
 };
-use cyberbrain_core::staging::{JOB_FILE, JobInput, PREVIOUS_FILE};
+use cyberbrain_core::staging::{DIRECTIVE_FILE, JOB_FILE, JobInput, PREVIOUS_FILE};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -137,6 +137,7 @@ async fn stage_all(agent: &Arc<Agent>, job: &Assignment, dir: &AttemptDir) -> Re
         inputs: job.inputs.iter().map(uploads::file_name).collect(),
         llm: agent.llm_access(job.spec.network),
     };
+    put(&dir.input().join(DIRECTIVE_FILE), input.directive.text.as_bytes()).await?;
     put_json(&dir.input().join(JOB_FILE), &input).await?;
     put_json(&dir.staged(), &notes).await?;
     Ok(Staged { uploads })
@@ -203,9 +204,12 @@ pub(crate) async fn clear(dir: &AttemptDir) {
     }
 }
 
-/// Writes a file that the worker can read, whatever our umask is.
 async fn put_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let bytes = serde_json::to_vec(value)?;
+    put(path, &serde_json::to_vec(value)?).await
+}
+
+/// Writes a file that the worker can read, whatever our umask is.
+async fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let written = async {
         tokio::fs::write(path, bytes).await?;
         tokio::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).await

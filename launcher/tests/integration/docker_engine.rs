@@ -78,7 +78,7 @@ async fn hardening_holds_from_the_inside() {
         true"#;
     let mut plan = helper(Uuid::now_v7().into(), &shell.id, script);
     plan.mounts =
-        Mounts { out: Some(out.clone()), input: Some(input), uploads: Some(uploads), caches: Vec::new() };
+        Mounts { out: Some(out.clone()), input: Some(input), uploads: Some(uploads), ..Mounts::default() };
     let (exit, text) = run_to_end(&engine, &plan).await;
     assert_eq!(exit.code, 0, "{text}");
     let has = |needle: &str| assert!(text.contains(needle), "{needle:?} is missing in:\n{text}");

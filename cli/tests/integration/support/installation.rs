@@ -116,6 +116,9 @@ impl Installation {
             on_host_lost: OnHostLost::Replace,
             host: None,
             output: None,
+            secrets: Vec::new(),
+            caches: Vec::new(),
+            pull: cyberbrain_core::grant::PullPolicy::default(),
         };
         change(&mut spec);
         sqlx::query("insert into jobs (id, task_key, name, spec) values ($1, $2, $2, $3)")

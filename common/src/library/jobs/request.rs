@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cyberbrain_core::{
+    grant::PullPolicy,
     outcome::OutputSchema,
     spec::{DirectiveType, JobScope, Network, OnHostLost},
 };
@@ -120,6 +121,42 @@ pub struct JobSettings {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<OutputSchema>)]
     pub output: Option<Option<OutputSchema>>,
+    /// Secrets that its worker may read, each a file in `/run/secrets`. Takes the place of the whole list.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub secrets: Option<Vec<SecretWish>>,
+    /// Model caches, read-only. Takes the place of the whole list.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub caches: Option<Vec<CacheWish>>,
+    /// Whether the registry is asked for the image; `missing` for a new job.
+    #[serde(default)]
+    pub pull: Option<PullPolicy>,
+}
+
+/// A secret by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", deny_unknown_fields)]
+pub struct SecretWish {
+    /// Name of a file in the secrets directory of the host that runs it.
+    #[schema(max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    pub name: String,
+    /// Environment variable that is told the path of the file.
+    #[serde(default)]
+    #[schema(max_length = 64, pattern = "^[A-Za-z_][A-Za-z0-9_]*$")]
+    pub path_variable: Option<String>,
+}
+
+/// A model cache by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", deny_unknown_fields)]
+pub struct CacheWish {
+    /// As the launchers of the host name it.
+    #[schema(max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    pub name: String,
+    /// Absolute path inside the container, not below a directory of the system.
+    #[schema(max_length = 255, pattern = "^/")]
+    pub target: String,
 }
 
 /// CPU and memory that a worker may use.
@@ -182,7 +219,16 @@ pub struct RetrySettings {
     pub backoff_seconds: Option<u32>,
 }
 
-object_only!(NewJob, JobChange, JobSettings, ResourceSettings, TimeoutSettings, RetrySettings);
+object_only!(
+    NewJob,
+    JobChange,
+    JobSettings,
+    SecretWish,
+    CacheWish,
+    ResourceSettings,
+    TimeoutSettings,
+    RetrySettings
+);
 
 /// Tells null from nothing.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {

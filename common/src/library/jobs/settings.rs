@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use cyberbrain_core::{
+    grant::{CacheRef, SecretRef, is_free_target, is_plain_name},
     outcome::{MAX_CUSTOM_VALUES, OutputSchema, ValueRule},
     spec::{GpuRequest, ImageRef, JobScope, JobSpec, Network, OnHostLost, Resources, RetryPolicy, Timeouts},
 };
 
-use super::request::{JobSettings, ResourceSettings, RetrySettings, TimeoutSettings};
+use super::request::{CacheWish, JobSettings, ResourceSettings, RetrySettings, SecretWish, TimeoutSettings};
 use crate::{
     db::library::AllowedImage,
     launch::{
@@ -34,6 +35,9 @@ pub(super) fn blank(task_key: &str) -> JobSpec {
         on_host_lost: OnHostLost::Replace,
         host: None,
         output: None,
+        secrets: Vec::new(),
+        caches: Vec::new(),
+        pull: cyberbrain_core::grant::PullPolicy::default(),
     }
 }
 
@@ -83,6 +87,14 @@ pub(super) fn apply(
         }
         spec.output.clone_from(output);
     }
+    if let Some(secrets) = &settings.secrets {
+        spec.secrets = set_secrets(secrets, &at.key("secrets"), problems);
+    }
+    if let Some(caches) = &settings.caches {
+        spec.caches = set_caches(caches, &at.key("caches"), problems);
+    }
+    check_variables(&spec, &at.key("secrets"), problems);
+    spec.pull = settings.pull.unwrap_or(spec.pull);
     spec.network = settings.network.unwrap_or(spec.network);
     spec.on_host_lost = settings.on_host_lost.unwrap_or(spec.on_host_lost);
     spec
@@ -141,6 +153,79 @@ fn check_one_of(names: &[String], at: &Pointer<'_>, problems: &mut Problems) {
     }
 }
 
+const NO_NAME: &str = "it is no plain name: letters, digits and . _ -, 64 at most, a letter or digit first";
+
+fn set_secrets(wishes: &[SecretWish], at: &Pointer<'_>, problems: &mut Problems) -> Vec<SecretRef> {
+    if wishes.len() > limit::GRANTS {
+        problems.add(at, format!("there are {} secrets; {} at most", wishes.len(), limit::GRANTS));
+        return Vec::new();
+    }
+    for (index, wish) in wishes.iter().enumerate() {
+        let at = at.index(index);
+        if !is_plain_name(&wish.name) {
+            problems.add(&at.key("name"), NO_NAME);
+        } else if wishes[..index].iter().any(|other| other.name == wish.name) {
+            problems.add(&at.key("name"), "it is listed twice");
+        }
+        if let Some(variable) = &wish.path_variable
+            && !is_variable(variable)
+        {
+            problems.add(
+                &at.key("path_variable"),
+                "it is no name of a variable: letters, digits and _, 64 at most",
+            );
+        }
+    }
+    let wishes = wishes.iter().cloned();
+    wishes.map(|SecretWish { name, path_variable }| SecretRef { name, path_variable }).collect()
+}
+
+fn set_caches(wishes: &[CacheWish], at: &Pointer<'_>, problems: &mut Problems) -> Vec<CacheRef> {
+    if wishes.len() > limit::GRANTS {
+        problems.add(at, format!("there are {} caches; {} at most", wishes.len(), limit::GRANTS));
+        return Vec::new();
+    }
+    for (index, wish) in wishes.iter().enumerate() {
+        let at = at.index(index);
+        if !is_plain_name(&wish.name) {
+            problems.add(&at.key("name"), NO_NAME);
+        }
+        if !is_free_target(&wish.target) {
+            problems.add(
+                &at.key("target"),
+                "it is no absolute path beside the directories of the system and of the worker, like /models",
+            );
+        } else if wishes[..index].iter().any(|other| other.target == wish.target) {
+            problems.add(&at.key("target"), "two caches would be mounted there");
+        }
+    }
+    wishes.iter().cloned().map(|CacheWish { name, target }| CacheRef { name, target }).collect()
+}
+
+/// One variable has one meaning.
+fn check_variables(spec: &JobSpec, at: &Pointer<'_>, problems: &mut Problems) {
+    let named = |secret: &SecretRef| secret.path_variable.clone();
+    let mut seen = std::collections::BTreeSet::new();
+    for (index, variable) in spec.secrets.iter().map(named).enumerate() {
+        let Some(variable) = variable else { continue };
+        let place = at.index(index);
+        let at = place.key("path_variable");
+        if spec.env.contains_key(&variable) {
+            problems.add(&at, "env sets it too");
+        }
+        if !seen.insert(variable) {
+            problems.add(&at, "another secret has it too");
+        }
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.len() <= limit::VARIABLE_NAME_BYTES
+        && name.starts_with(first)
+        && name.chars().all(|c| first(c) || c.is_ascii_digit())
+}
+
 fn check_command(command: &[String], at: &Pointer<'_>, problems: &mut Problems) {
     if command.len() > limit::ARGUMENTS {
         problems.add(at, format!("there are {} arguments; {} at most", command.len(), limit::ARGUMENTS));
@@ -162,11 +247,7 @@ fn set_env(
         return;
     }
     for (name, value) in settings {
-        let first = |c: char| c.is_ascii_alphabetic() || c == '_';
-        let fits = name.len() <= limit::VARIABLE_NAME_BYTES
-            && name.starts_with(first)
-            && name.chars().all(|c| first(c) || c.is_ascii_digit());
-        if !fits {
+        if !is_variable(name) {
             problems.add(at, format!("{name:?} is no name of a variable: letters, digits and _, 64 at most"));
             continue;
         }

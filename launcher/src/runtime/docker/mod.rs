@@ -1,8 +1,7 @@
 //! `DockerRuntime`: containers on a Docker engine (API 1.41 or later), through its socket.
 //!
 //! Guarantees: every call is bounded in time and counted; every container is made from [`config`], so there
-//! is no way to make one without its hardening. Deliberately absent: pulling images from registries, and
-//! any call that changes containers which are not ours.
+//! is no way to make one without its hardening. Deliberately absent: any call that changes containers which are not ours.
 //!
 //! What was learned about engine and client, and is relied on here:
 //! - The client's wait reports any exit code above zero as an error, and a broken connection as an empty
@@ -18,6 +17,7 @@ mod inventory;
 mod logs;
 mod network;
 mod own;
+mod pull;
 mod wait;
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
@@ -32,7 +32,7 @@ use tokio::time::{Instant, timeout};
 use self::answer::Asked;
 pub use self::config::GpuInjection;
 use super::{
-    Call, WorkerRuntime,
+    Call, PullProgress, WorkerRuntime,
     error::{EngineCall, Error},
     identity::{EngineIdentity, HostAddress, RuntimeKind, boot_id, machine_id},
     logs::{LogLines, LogRequest},
@@ -40,6 +40,7 @@ use super::{
     observe::{ImageOnEngine, Listed, Observation},
     plan::ContainerPlan,
 };
+use crate::registry_auth::Login;
 
 /// Calls that only read.
 const READ: Duration = Duration::from_secs(15);
@@ -47,6 +48,10 @@ const READ: Duration = Duration::from_secs(15);
 const CHANGE: Duration = Duration::from_secs(60);
 /// Loading an image: a few hundred MiB through the socket and onto a disk.
 const LOAD: Duration = Duration::from_secs(600);
+/// Pulling an image: gigabytes over a home's line, within what an attempt may take to begin.
+const PULL: Duration = Duration::from_secs(1_500);
+/// A pull that says nothing for so long is broken off.
+const PULL_STALL: Duration = Duration::from_secs(120);
 /// The client's own limit must never be the one that strikes: a stop takes as long as its grace.
 const CLIENT_LIMIT: Duration = Duration::from_secs(24 * 3_600);
 
@@ -161,6 +166,15 @@ impl WorkerRuntime for DockerRuntime {
 
     fn images(&self) -> Call<'_, Vec<ImageOnEngine>> {
         Box::pin(self.list_images())
+    }
+
+    fn pull<'a>(
+        &'a self,
+        image: &'a ImageId,
+        login: Option<&'a Login>,
+        told: &'a (dyn Fn(PullProgress) + Send + Sync),
+    ) -> Call<'a, ()> {
+        Box::pin(self.pull_image(image, login, told))
     }
 
     fn create<'a>(&'a self, plan: &'a ContainerPlan) -> Call<'a, ContainerId> {

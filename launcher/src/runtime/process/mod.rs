@@ -172,6 +172,16 @@ impl WorkerRuntime for ProcessRuntime {
         Box::pin(async move { Ok(builtin.into_iter().collect()) })
     }
 
+    fn pull<'a>(
+        &'a self,
+        image: &'a ImageId,
+        _login: Option<&'a crate::registry_auth::Login>,
+        _told: &'a (dyn Fn(crate::runtime::PullProgress) + Send + Sync),
+    ) -> Call<'a, ()> {
+        // There is no engine that could.
+        Box::pin(async { Err(Error::ImageMissing { image: image.to_string() }) })
+    }
+
     fn create<'a>(&'a self, plan: &'a ContainerPlan) -> Call<'a, ContainerId> {
         Box::pin(async move { self.create_checked(plan) })
     }

@@ -288,6 +288,16 @@ impl WorkerRuntime for SimulatedRuntime {
         }))
     }
 
+    fn pull<'a>(
+        &'a self,
+        image: &'a ImageId,
+        _login: Option<&'a crate::registry_auth::Login>,
+        _told: &'a (dyn Fn(crate::runtime::PullProgress) + Send + Sync),
+    ) -> Call<'a, ()> {
+        // There is no engine that could.
+        Box::pin(async { Err(Error::ImageMissing { image: image.to_string() }) })
+    }
+
     fn create<'a>(&'a self, plan: &'a ContainerPlan) -> Call<'a, ContainerId> {
         Box::pin(self.faults.apply(EngineCall::Create, plan.name.as_str(), || {
             plan.check()?;

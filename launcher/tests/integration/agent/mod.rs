@@ -2,12 +2,15 @@
 
 mod adoption;
 mod engine_faults;
+mod granting;
 mod guarding;
 mod many_hosts;
 mod outages;
 mod outcomes;
+mod pulling;
 mod reconciling;
 mod registration;
+mod registry;
 mod retention;
 mod served;
 mod staging;

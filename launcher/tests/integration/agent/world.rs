@@ -475,6 +475,9 @@ pub fn spec() -> JobSpec {
         on_host_lost: OnHostLost::Replace,
         host: None,
         output: None,
+        secrets: Vec::new(),
+        caches: Vec::new(),
+        pull: cyberbrain_core::grant::PullPolicy::default(),
     }
 }
 

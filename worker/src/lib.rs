@@ -23,6 +23,7 @@ mod wait;
 
 pub use arguments::{Args, Directories, Job, execute, run};
 pub use error::Error;
+pub use log_triage::LogGrouping;
 pub use sample_log::{
     PLANTED_FAULTS, PLANTED_SECRETS, PlantedFault, SampleKind, SampleLine, SampleLog, SampleLogArgs,
 };

@@ -12,7 +12,7 @@ use cyberbrain_core::{
 };
 
 use super::{
-    drain::{Class, Drain},
+    drain::{Class, Drain, TemplateNumber},
     kind,
     lines::{RawLine, Whole, to_text},
     mask::Masked,
@@ -39,6 +39,15 @@ pub struct Analysis {
     pub sources: Vec<SourceTally>,
     pub untemplated_entries: u64,
     masked: Masked,
+}
+
+/// What was made of one entry.
+pub struct Classified {
+    pub severity: Severity,
+    /// Absent if there is no room for its template.
+    pub number: Option<TemplateNumber>,
+    /// The stack trace that stands within the line.
+    pub own_trace: Option<Trace>,
 }
 
 /// Where and when a template occurred.
@@ -104,14 +113,40 @@ impl Analysis {
         SourceReader { analysis: self, source, stdout: Joiner::default(), stderr: Joiner::default() }
     }
 
-    fn take(&mut self, source: usize, entry: Entry) {
-        let Entry { at, text, trace } = entry;
-        let reading = reading::read(&text);
-        let trace = trace.or(reading.trace);
-        let (kind, severity) = match &trace {
+    /// What an entry is about, and which template it belongs to.
+    pub fn classify(&mut self, entry: &Entry) -> Classified {
+        let reading = reading::read(&entry.text);
+        let own_trace = if entry.trace.is_none() { reading.trace } else { None };
+        let (kind, severity) = match entry.trace.as_ref().or(own_trace.as_ref()) {
             Some(trace) => judge_trace(trace, &reading.message, reading.severity),
             None => kind::of(&reading.message, reading.severity, reading.form),
         };
+        let is_request = matches!(reading.form, Form::Access { .. }) && reading.message.starts_with("HTTP/");
+        if is_request {
+            self.masked.set_masked(&reading.message);
+        } else {
+            self.masked.set(&reading.message);
+        }
+        let number = self.drain.learn(Class { severity, kind }, &self.masked);
+        Classified { severity, number, own_trace }
+    }
+
+    /// Joins what only all of the logs show to be one message. To be called once, when all is read.
+    pub fn settle(&mut self) {
+        let numbers = self.drain.settle();
+        let mut settled: Vec<Seen> = Vec::with_capacity(self.drain.templates().len());
+        for (seen, number) in std::mem::take(&mut self.templates).into_iter().zip(numbers) {
+            match settled.get_mut(number) {
+                Some(known) => known.by_source.merge(&seen.by_source),
+                None => settled.push(seen),
+            }
+        }
+        self.templates = settled;
+    }
+
+    fn take(&mut self, source: usize, entry: Entry) {
+        let Classified { severity, number, own_trace } = self.classify(&entry);
+        let Entry { at, text, trace } = entry;
         let tally = &mut self.sources[source];
         tally.entries += 1;
         tally.severities.add(severity, 1);
@@ -119,17 +154,11 @@ impl Analysis {
         if let (Severity::Fatal | Severity::Error, Some(at)) = (severity, at) {
             tally.errors.add(at);
         }
-        if let Some(trace) = trace {
+        if let Some(trace) = trace.or(own_trace) {
             tally.stack_traces += 1;
             self.take_trace(source, at, trace);
         }
-        let is_request = matches!(reading.form, Form::Access { .. }) && reading.message.starts_with("HTTP/");
-        if is_request {
-            self.masked.set_masked(&reading.message);
-        } else {
-            self.masked.set(&reading.message);
-        }
-        let Some(number) = self.drain.learn(Class { severity, kind }, &self.masked) else {
+        let Some(number) = number else {
             self.untemplated_entries += 1;
             return;
         };

@@ -5,8 +5,9 @@
 //! word to a leaf with few templates. The entry joins the most similar one, whose differing words become
 //! wildcards, if enough of its words agree; else it becomes a template of its own.
 //!
-//! Differences from the paper: messages come masked ([`super::mask`]), and a leaf asks for more similarity while it
-//! is small, so that short messages stay apart until there are many of them.
+//! Differences from the paper: messages come masked ([`super::mask`]); a leaf asks for more similarity while it
+//! is small, so that short messages stay apart until there are many of them; of `key=value` the key alone decides
+//! similarity; and at the end what differs in its first word or its last reason only is joined ([`super::settle`]).
 //!
 //! Bounded: at most [`MAX_GRAVE`] templates of warnings and worse plus [`MAX_ORDINARY`] others, each of at most
 //! [`MAX_WORDS`](super::mask::MAX_WORDS) words. What comes when its table is full and fits nothing is told apart by `None`.
@@ -16,8 +17,9 @@ use std::collections::HashMap;
 use cyberbrain_core::outcome::{FindingKind, Severity};
 
 use super::{
-    mask::{Masked, WordHash},
-    signature::WILDCARD,
+    mask::{Masked, WordHash, key_of},
+    settle,
+    signature::{self, WILDCARD},
 };
 
 /// Most templates of warnings and worse: a flood of chatter can't crowd them out.
@@ -62,6 +64,8 @@ pub struct Template {
     pub words: Vec<Box<str>>,
     /// Of the words, or [`WILDCARD_HASH`].
     hashes: Vec<WordHash>,
+    /// The same, of `key=value` only the key: what similarity is judged by.
+    shapes: Vec<WordHash>,
 }
 
 /// Number of a template, counted from 0 as they were found.
@@ -87,10 +91,18 @@ impl Drain {
         let words = message.words();
         if let Some(number) = self.find(class, message) {
             let template = &mut self.templates[number];
-            for (at, hash) in message.hashes().iter().enumerate() {
-                if template.hashes[at] != *hash && template.hashes[at] != WILDCARD_HASH {
+            for (at, (hash, word)) in message.hashes().iter().zip(words).enumerate() {
+                if template.hashes[at] == *hash || template.hashes[at] == WILDCARD_HASH {
+                    continue;
+                }
+                if template.shapes[at] == message.shapes()[at] {
+                    // `key=value` with another value.
+                    template.words[at] = format!("{}={WILDCARD}", key_of(word).unwrap_or_default()).into();
+                    template.hashes[at] = signature::hash(&template.words[at]);
+                } else {
                     template.words[at] = WILDCARD.into();
                     template.hashes[at] = WILDCARD_HASH;
+                    template.shapes[at] = WILDCARD_HASH;
                 }
             }
             return Some(number);
@@ -111,9 +123,16 @@ impl Drain {
         }
         node.leaf.push(number);
         self.grave += usize::from(class.is_grave());
-        let hashes = message.hashes().to_vec();
-        self.templates.push(Template { class, words: words.map(Into::into).collect(), hashes });
+        let (hashes, shapes) = (message.hashes().to_vec(), message.shapes().to_vec());
+        self.templates.push(Template { class, words: words.map(Into::into).collect(), hashes, shapes });
         Some(number)
+    }
+
+    /// Joins what only the whole log shows to be one message ([`settle`]), and tells the new number of every template.
+    /// To be called once, when all is read: the tree is empty afterwards.
+    pub fn settle(&mut self) -> Vec<TemplateNumber> {
+        self.roots.clear();
+        settle::settle(&mut self.templates)
     }
 
     /// The templates, by number.
@@ -147,7 +166,7 @@ impl Drain {
         let mut best = None;
         let mut most = 0;
         for &number in &node.leaf {
-            let agreeing = agreeing(&self.templates[number].hashes, message.hashes());
+            let agreeing = agreeing(&self.templates[number].shapes, message.shapes());
             if agreeing > most || best.is_none() {
                 (best, most) = (Some(number), agreeing);
             }

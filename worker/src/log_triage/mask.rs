@@ -20,6 +20,7 @@ pub struct Masked {
     text: String,
     ends: Vec<usize>,
     hashes: Vec<WordHash>,
+    shapes: Vec<WordHash>,
 }
 
 impl Masked {
@@ -31,6 +32,8 @@ impl Masked {
         for word in words.by_ref().take(MAX_WORDS - 1) {
             let start = self.text.len();
             secret = mask_token(word, secret, &mut self.text);
+            self.fold_lists(start);
+            let start = self.ends.last().copied().unwrap_or(0);
             if self.text.len() - start > MAX_WORD_BYTES {
                 self.text.truncate(self.text.floor_char_boundary(start + MAX_WORD_BYTES));
                 self.text.push_str(REST);
@@ -58,6 +61,11 @@ impl Masked {
             .map(|at| &self.text[at.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[at]])
     }
 
+    /// The same, but of `key=value` only that of the key.
+    pub fn shapes(&self) -> &[WordHash] {
+        &self.shapes
+    }
+
     /// A hash per word: equal words have equal ones, and words are compared by them.
     pub fn hashes(&self) -> &[WordHash] {
         &self.hashes
@@ -67,14 +75,73 @@ impl Masked {
         self.text.clear();
         self.ends.clear();
         self.hashes.clear();
+        self.shapes.clear();
     }
 
     fn end_word(&mut self) {
         let start = self.ends.last().copied().unwrap_or(0);
-        self.hashes.push(signature::hash(&self.text[start..]));
+        let word = &self.text[start..];
+        let hash = signature::hash(word);
+        self.hashes.push(hash);
+        self.shapes.push(key_of(word).map_or(hash, |key| signature::hash(key).wrapping_add(1)));
         self.ends.push(self.text.len());
     }
+
+    /// A list of things that are masked alike is one thing, however long it is: `[<n>, <n>, <n>]` becomes `[<n>]`.
+    fn fold_lists(&mut self, start: usize) {
+        while let Some((from, to)) = repeated(&self.text[start..]) {
+            self.text.replace_range(start + from..start + to, "");
+        }
+        let Some(before) = self.text[..start].strip_suffix(',') else { return };
+        let Some(mask) = before.rfind('<').map(|at| &before[at..]).filter(|mask| mask.ends_with('>')) else {
+            return;
+        };
+        if self.ends.is_empty() || !self.text[start..].starts_with(mask) {
+            return;
+        }
+        // The word before goes on with what follows this mask.
+        let (from, to) = (start - 1, start + mask.len());
+        self.text.replace_range(from..to, "");
+        self.ends.pop();
+        self.hashes.pop();
+        self.shapes.pop();
+    }
 }
+
+/// Where in a word a mask and its comma are repeated by the same mask: `<n>,` in `<n>,<n>`.
+fn repeated(word: &str) -> Option<(usize, usize)> {
+    word.match_indices(">,<").find_map(|(at, _)| {
+        let from = word[..at].rfind('<')?;
+        let mask = &word[from..=at];
+        word[at + 2..].starts_with(mask).then_some((from, at + 2))
+    })
+}
+
+/// The key of `key=value`, where the value is no part of what the message says.
+pub fn key_of(word: &str) -> Option<&str> {
+    let (key, value) = word.split_once('=')?;
+    let is_name = !key.is_empty()
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    // A text of several words ends elsewhere.
+    let is_whole = !value.is_empty() && value.bytes().filter(|byte| *byte == b'"').count() != 1;
+    (is_name && is_whole && !TELLING_KEYS.contains(&key)).then_some(key)
+}
+
+/// Keys whose value is the message.
+const TELLING_KEYS: [&str; 12] = [
+    "msg",
+    "message",
+    "event",
+    "error",
+    "err",
+    "reason",
+    "cause",
+    "level",
+    "lvl",
+    "severity",
+    "op",
+    "operation",
+];
 
 /// Stands for a word where words are compared often.
 pub type WordHash = u64;
@@ -198,7 +265,11 @@ fn mask_word(word: &str, out: &mut String) {
         out.push_str(word);
         return;
     }
-    // A number with its unit keeps the unit; a name with digits keeps its letters.
+    if let Some(mask) = quantity(word) {
+        out.push_str(mask);
+        return;
+    }
+    // A number with a letter keeps it; a name with digits keeps its letters.
     let mut in_number = false;
     let mut characters = word.chars().peekable();
     while let Some(character) = characters.next() {
@@ -210,6 +281,32 @@ fn mask_word(word: &str, out: &mut String) {
             (false, _) => out.push(character),
         }
         in_number = number;
+    }
+}
+
+/// Numbers with units of time or size: programs choose the unit by the amount, `980ms` and `1m2.5s`.
+fn quantity(word: &str) -> Option<&'static str> {
+    let mut rest = word;
+    let mut masks = [false; 2];
+    while !rest.is_empty() {
+        let number = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let after = &rest[number..];
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        if number == 0 || !rest.starts_with(|c: char| c.is_ascii_digit()) {
+            return None;
+        }
+        match &after[..end] {
+            "ns" | "us" | "µs" | "μs" | "ms" | "s" | "sec" | "m" | "min" | "h" | "d" => masks[0] = true,
+            "B" | "kB" | "KB" | "MB" | "GB" | "TB" | "KiB" | "MiB" | "GiB" | "TiB" | "K" | "M" | "G"
+            | "Ki" | "Mi" | "Gi" => masks[1] = true,
+            _ => return None,
+        }
+        rest = &after[end..];
+    }
+    match masks {
+        [true, false] => Some("<duration>"),
+        [false, true] => Some("<size>"),
+        [true, true] | [false, false] => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod artifact;
 mod compare;
 mod drain;
 mod findings;
+mod grouping;
 mod kind;
 mod lines;
 mod mask;
@@ -16,9 +17,12 @@ mod outline;
 mod reading;
 mod report;
 mod result;
+mod settle;
 mod signature;
 mod tally;
 mod trace;
+
+pub use grouping::LogGrouping;
 
 use std::{
     fs::File,
@@ -94,6 +98,7 @@ fn read_all(folder: &Path, sources: &[LogSource], progress: &mut Progress<'_>) -
         }
         reader.finish();
     }
+    analysis.settle();
     progress.tell("reading logs", done, total, ProgressUnit::Bytes);
     Ok(analysis)
 }

@@ -8,6 +8,8 @@ pub const WILDCARD: &str = "<*>";
 /// Characters per word in a signature.
 const WORD: usize = 3;
 const VARIABLE: &str = "***";
+/// The end of `key=value` whose value varies.
+const VARIABLE_VALUE: &str = "=<*>";
 
 /// Twelve hexadecimal digits that depend on the parts only.
 pub fn id(parts: &[&str]) -> String {
@@ -24,7 +26,7 @@ pub fn signature<'a>(words: impl Iterator<Item = &'a str>) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut out = String::new();
     for word in words {
-        if word == WILDCARD {
+        if word == WILDCARD || word.ends_with(VARIABLE_VALUE) {
             out.push_str(VARIABLE);
             continue;
         }

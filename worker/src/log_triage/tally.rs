@@ -34,6 +34,12 @@ impl BySource {
         self.0.entry(source).or_default().add(at);
     }
 
+    pub fn merge(&mut self, other: &Self) {
+        for (source, occurrences) in other.iter() {
+            self.0.entry(source).or_default().merge(occurrences);
+        }
+    }
+
     /// Those of one source, if it had any.
     pub fn of(&self, source: usize) -> Option<Occurrences> {
         self.0.get(&source).copied()

@@ -8,6 +8,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cyberbrain_common::launch::limit;
+use cyberbrain_core::report;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -29,6 +30,11 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'");
     HeaderValue::try_from(policy).expect("base64 and plain words are a header value")
 });
+
+/// `GET /api/v1/schemas/report.json`.
+pub(crate) async fn report_schema() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], report::SCHEMA)
+}
 
 /// `GET /problems/{slug}`: so that the type URI of a problem leads somewhere.
 pub(crate) async fn problem(

@@ -77,7 +77,8 @@ pub(super) const ROUTES: &[Route] = &[
         name: "get_run_report",
         access: VIEWER,
         query: &[],
-        about: "The report: Markdown, or JSON or HTML by Accept. 409 run-not-finished before the run's end.",
+        about: "The report: Markdown, or JSON or HTML by Accept. The JSON keeps to \
+                /api/v1/schemas/report.json. 409 run-not-finished before the run's end.",
         takes: Takes::Nothing,
         answers: &[Answer {
             status: 200,

@@ -68,6 +68,18 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        path: "/api/v1/schemas/report.json",
+        name: "report_schema",
+        access: Access::Open,
+        query: &[],
+        about: "The JSON Schema (2020-12) of a run's report as JSON.",
+        takes: Takes::Nothing,
+        answers: &[json(200, "The schema.", any_object)],
+        refuses: &[],
+        handler: || get(docs::report_schema),
+    },
+    Route {
+        method: Method::Get,
         path: "/problems/{slug}",
         name: "problem",
         access: Access::Open,

@@ -188,6 +188,16 @@ async fn the_report_comes_with_the_end_in_the_form_asked_for() {
 }
 
 #[tokio::test]
+async fn the_schema_of_reports_is_published_to_all() {
+    let Some(api) = Api::start().await else { return };
+    let path = "/api/v1/schemas/report.json";
+    let schema = api.send(request("GET", path, None, &[], Body::empty())).await;
+    assert_eq!(schema.status, 200);
+    let validator = jsonschema::draft202012::new(&schema.json()).unwrap();
+    assert!(!validator.is_valid(&json!({ "title": "x" })), "what is missing is told");
+}
+
+#[tokio::test]
 async fn a_report_as_html_is_a_document_in_which_nothing_runs() {
     let Some(api) = Api::start().await else { return };
     let id = api.launch(&json!({ "jobs": ["log_triage"] })).await;

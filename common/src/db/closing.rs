@@ -2,13 +2,16 @@
 //!
 //! Deliberately absent: what the report says (`core::report`), and deciding whether a Run is over.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use cyberbrain_core::{
     ids::{GpuUuid, RunId},
     lifecycle::{FailureKind, RunJobStatus, RunProgress},
     outcome::JobResult,
     report::{
-        DirectiveLine, GpuShare, Headline, JobFacts, MAX_LISTED_JOBS, Place, RunFacts, RunReport, Tokens,
+        ArtifactLine, DirectiveLine, GpuShare, Headline, JobFacts, MAX_LISTED_ARTIFACTS, MAX_LISTED_JOBS,
+        MAX_USAGE_LINES, Place, RunFacts, RunReport, Tokens, UsageLine,
     },
     spec::DirectiveType,
 };
@@ -121,6 +124,8 @@ pub async fn sums(connection: &mut Conn, run: RunId) -> Result<Sums, Error> {
 /// # Errors
 /// A database error. A result that can't be read is left out, not an error: the Run must end.
 pub async fn facts(connection: &mut Conn, run: RunId, locked: Locked, sums: Sums) -> Result<RunFacts, Error> {
+    let (usage, usage_left_out) = usage(connection, run).await?;
+    let mut files = artifacts(connection, run).await?;
     // One result at a time is held in full; what the report says of it is small.
     let mut rows = sqlx::query!(
         r#"select j.id, j.ordinal, j.task_key, j.name, j.status as "status: Col<RunJobStatus>", h.name as "host?",
@@ -151,6 +156,7 @@ pub async fn facts(connection: &mut Conn, run: RunId, locked: Locked, sums: Sums
         let shares = row.gpu_uuids.into_iter().zip(row.gpu_mib);
         let gpus =
             shares.map(|(uuid, mib)| GpuShare { uuid: GpuUuid::new(uuid), reserved_mib: mib.unsigned_abs() });
+        let (artifacts, artifacts_left_out) = files.remove(&row.id).unwrap_or_default();
         jobs.push(JobFacts {
             id: row.id.into(),
             ordinal: row.ordinal.unsigned_abs(),
@@ -174,6 +180,8 @@ pub async fn facts(connection: &mut Conn, run: RunId, locked: Locked, sums: Sums
                 prompt: row.prompt_tokens.unsigned_abs(),
                 completion: row.completion_tokens.unsigned_abs(),
             },
+            artifacts,
+            artifacts_left_out,
         });
     }
     Ok(RunFacts {
@@ -186,8 +194,74 @@ pub async fn facts(connection: &mut Conn, run: RunId, locked: Locked, sums: Sums
         finished_at: locked.now,
         progress: sums.progress,
         tokens: sums.tokens,
+        usage,
+        usage_left_out,
         jobs,
     })
+}
+
+/// Calls by job and model, those with the most tokens first, and how many lines there are beyond the limit.
+async fn usage(connection: &mut Conn, run: RunId) -> Result<(Vec<UsageLine>, u64), Error> {
+    let rows = sqlx::query!(
+        r#"select j.task_key as "task_key!", c.model_id as "model_id!", sum(c.calls)::bigint as "calls!", sum(c.estimated)::bigint as "estimated!",
+             sum(c.prompt)::bigint as "prompt!", sum(c.completion)::bigint as "completion!",
+             sum(c.total)::bigint as "total!", count(*) over () as "lines!"
+           from run_jobs j cross join lateral (
+               select model_id, count(*) as calls, count(*) filter (where estimated) as estimated,
+                   sum(prompt_tokens) as prompt, sum(completion_tokens) as completion, sum(total_tokens) as total
+               from llm_calls where run_job_id = j.id group by model_id) c
+           where j.run_id = $1
+           group by j.task_key, c.model_id order by sum(c.total) desc, j.task_key, c.model_id limit $2"#,
+        run.uuid(),
+        i64::try_from(MAX_USAGE_LINES).unwrap_or(i64::MAX),
+    )
+    .fetch_all(connection)
+    .await?;
+    let all = rows.first().map_or(0, |row| row.lines.unsigned_abs());
+    let lines: Vec<UsageLine> = rows
+        .into_iter()
+        .map(|row| UsageLine {
+            job: row.task_key,
+            model: row.model_id,
+            calls: row.calls.unsigned_abs(),
+            estimated_calls: row.estimated.unsigned_abs(),
+            prompt: row.prompt.unsigned_abs(),
+            completion: row.completion.unsigned_abs(),
+            total: row.total.unsigned_abs(),
+        })
+        .collect();
+    let left_out = all.saturating_sub(u64::try_from(lines.len()).unwrap_or(u64::MAX));
+    Ok((lines, left_out))
+}
+
+/// The first files of each RunJob, and how many more it left.
+async fn artifacts(
+    connection: &mut Conn,
+    run: RunId,
+) -> Result<HashMap<Uuid, (Vec<ArtifactLine>, u64)>, Error> {
+    let rows = sqlx::query!(
+        r#"select id as "id!", run_job_id as "run_job!", artifact_type as "artifact_type!", path as "path!",
+             size_bytes as "size_bytes!", more as "more!"
+           from (
+               select id, run_job_id, artifact_type, path, size_bytes,
+                   row_number() over (partition by run_job_id order by artifact_type, path) as place,
+                   greatest(count(*) over (partition by run_job_id) - $2, 0) as more
+               from run_artifacts where run_id = $1 and run_job_id is not null and removed_at is null) a
+           where place <= $2 order by run_job_id, place"#,
+        run.uuid(),
+        i64::try_from(MAX_LISTED_ARTIFACTS).unwrap_or(i64::MAX),
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut files: HashMap<Uuid, (Vec<ArtifactLine>, u64)> = HashMap::new();
+    for row in rows {
+        let of_job = files.entry(row.run_job).or_default();
+        of_job.1 = row.more.unsigned_abs();
+        let name = row.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let size_bytes = row.size_bytes.unsigned_abs();
+        of_job.0.push(ArtifactLine { id: row.id.into(), kind: row.artifact_type, name, size_bytes });
+    }
+    Ok(files)
 }
 
 /// Writes the end of a locked Run.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    document::{Ending, Failure, Job, JobCounts, RunReport},
+    document::{Artifact, Ending, Failure, Job, JobCounts, JobLinks, RunLinks, RunReport},
     facts::{JobFacts, RunFacts},
 };
 use crate::lifecycle::{RunProgress, RunStatus, run_status};
@@ -35,6 +35,12 @@ pub fn build(facts: RunFacts) -> Option<RunReport> {
         ran_ms: facts.started_at.map(|started| between_ms(started, facts.finished_at)),
         counts,
         tokens: facts.tokens,
+        usage: facts.usage,
+        usage_left_out: facts.usage_left_out,
+        links: RunLinks {
+            run: format!("/api/v1/runs/{}", facts.run),
+            artifacts: format!("/api/v1/runs/{}/artifacts", facts.run),
+        },
         jobs_left_out: all.saturating_sub(u64::try_from(jobs.len()).unwrap_or(u64::MAX)),
         jobs,
     })
@@ -83,6 +89,16 @@ fn job(facts: JobFacts) -> Job {
         headline: facts.headline,
         failure: facts.failure.map(|reason| Failure { reason, detail: facts.failure_detail }),
         tokens: facts.tokens,
+        links: JobLinks {
+            run_job: format!("/api/v1/run-jobs/{}", facts.id),
+            logs: facts.started_at.map(|_| format!("/api/v1/run-jobs/{}/logs", facts.id)),
+        },
+        artifacts: facts
+            .artifacts
+            .into_iter()
+            .map(|file| Artifact { content: format!("/api/v1/artifacts/{}/content", file.id), file })
+            .collect(),
+        artifacts_left_out: facts.artifacts_left_out,
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    facts::{DirectiveLine, Place, Tokens},
+    facts::{ArtifactLine, DirectiveLine, Place, Tokens, UsageLine},
     headline::Headline,
 };
 use crate::{
@@ -33,9 +33,40 @@ pub struct RunReport {
     pub ran_ms: Option<u64>,
     pub counts: JobCounts,
     pub tokens: Tokens,
+    /// Tokens by job and model, as counted when the Run was closed.
+    #[serde(default)]
+    pub usage: Vec<UsageLine>,
+    #[serde(default)]
+    pub usage_left_out: u64,
+    #[serde(default)]
+    pub links: RunLinks,
     pub jobs: Vec<Job>,
     /// RunJobs that are counted above but not listed.
     pub jobs_left_out: u64,
+}
+
+/// Paths of the API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLinks {
+    pub run: String,
+    pub artifacts: String,
+}
+
+/// Paths of the API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLinks {
+    pub run_job: String,
+    /// Absent if it never ran.
+    pub logs: Option<String>,
+}
+
+/// A file that a RunJob left, and where it is to be had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    #[serde(flatten)]
+    pub file: ArtifactLine,
+    /// Path of the API.
+    pub content: String,
 }
 
 text_enum! {
@@ -77,6 +108,12 @@ pub struct Job {
     pub headline: Option<Headline>,
     pub failure: Option<Failure>,
     pub tokens: Tokens,
+    #[serde(default)]
+    pub links: JobLinks,
+    #[serde(default)]
+    pub artifacts: Vec<Artifact>,
+    #[serde(default)]
+    pub artifacts_left_out: u64,
 }
 
 /// Why a RunJob did not succeed.

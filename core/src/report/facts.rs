@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::headline::Headline;
 use crate::{
-    ids::{GpuUuid, RunId, RunJobId},
+    ids::{ArtifactId, GpuUuid, RunId, RunJobId},
     lifecycle::{FailureKind, RunJobStatus, RunProgress},
     spec::DirectiveType,
 };
@@ -13,6 +13,11 @@ use crate::{
 /// Most RunJobs that a report lists. Those that did not succeed come first, so that none of them is left out
 /// for one that did.
 pub const MAX_LISTED_JOBS: usize = 500;
+
+/// Most lines of the table of tokens.
+pub const MAX_USAGE_LINES: usize = 100;
+/// Most artifacts that a report lists of one RunJob.
+pub const MAX_LISTED_ARTIFACTS: usize = 20;
 
 /// A finished Run.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +34,9 @@ pub struct RunFacts {
     pub progress: RunProgress,
     /// Of all its RunJobs.
     pub tokens: Tokens,
+    /// Its calls to language models, those with the most tokens first.
+    pub usage: Vec<UsageLine>,
+    pub usage_left_out: u64,
     /// In the order in which they are to be shown.
     pub jobs: Vec<JobFacts>,
 }
@@ -56,6 +64,31 @@ impl Tokens {
     }
 }
 
+/// The calls of one job to one model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageLine {
+    /// Key of the job template.
+    pub job: String,
+    pub model: String,
+    pub calls: u64,
+    /// Calls whose counts are ours, because the endpoint gave none.
+    pub estimated_calls: u64,
+    pub prompt: u64,
+    pub completion: u64,
+    pub total: u64,
+}
+
+/// A file that a RunJob left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactLine {
+    pub id: ArtifactId,
+    /// `log`, `report`, `data` or `other`.
+    pub kind: String,
+    /// The last part of its path.
+    pub name: String,
+    pub size_bytes: u64,
+}
+
 /// A finished RunJob.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobFacts {
@@ -79,6 +112,8 @@ pub struct JobFacts {
     /// One sentence of ours.
     pub failure_detail: Option<String>,
     pub tokens: Tokens,
+    pub artifacts: Vec<ArtifactLine>,
+    pub artifacts_left_out: u64,
 }
 
 /// What its last attempt had of the host.

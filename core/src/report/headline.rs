@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Most findings that a headline repeats; a result has them in order of importance.
-pub const MAX_HEADLINE_FINDINGS: usize = 5;
+pub const MAX_HEADLINE_FINDINGS: usize = 20;
 /// Most values of a custom result that a headline repeats.
 const MAX_HEADLINE_VALUES: usize = 8;
 
@@ -38,6 +39,16 @@ pub enum Headline {
         leases: u64,
         /// Instants at which leases added up to more than a card has.
         overlaps: u64,
+        /// Critical errors (XIDs).
+        #[serde(default)]
+        xids: u64,
+        #[serde(default)]
+        uncorrected_memory_errors: u64,
+        #[serde(default)]
+        reserved_seconds: u64,
+        /// Of the reserved ones, those in which the card did next to nothing.
+        #[serde(default)]
+        idle_reserved_seconds: u64,
     },
     ServiceMap {
         services: u64,
@@ -45,6 +56,9 @@ pub enum Headline {
         unhealthy: u64,
         edges: u64,
         networks: u64,
+        /// Since the map that it was compared with.
+        #[serde(default)]
+        changes: u64,
     },
     Custom {
         values: u64,
@@ -59,8 +73,14 @@ pub struct TopFinding {
     pub finding: FindingKind,
     pub severity: Severity,
     pub novelty: Novelty,
+    #[serde(default)]
+    pub host: String,
     pub container: String,
     pub count: u64,
+    #[serde(default)]
+    pub first_seen: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub last_seen: Option<DateTime<Utc>>,
 }
 
 /// One value of a custom result.
@@ -88,8 +108,11 @@ fn log_triage(triage: &LogTriage) -> Headline {
         finding: finding.kind,
         severity: finding.severity,
         novelty: finding.novelty,
+        host: finding.host.clone(),
         container: finding.container.clone(),
         count: finding.count,
+        first_seen: finding.first_seen,
+        last_seen: finding.last_seen,
     };
     Headline::LogTriage {
         entries: triage.entries,
@@ -108,6 +131,10 @@ fn gpu_report(report: &GpuReport) -> Headline {
         samples: report.gpus.iter().map(|gpu| gpu.samples).sum(),
         leases: report.gpus.iter().map(|gpu| gpu.leases).sum(),
         overlaps: listed(report.overlaps.len(), report.overlaps_left_out),
+        xids: report.gpus.iter().map(|gpu| gpu.xids).sum(),
+        uncorrected_memory_errors: report.gpus.iter().filter_map(|gpu| gpu.ecc_uncorrected).sum(),
+        reserved_seconds: report.gpus.iter().map(|gpu| gpu.reserved_seconds).sum(),
+        idle_reserved_seconds: report.gpus.iter().map(|gpu| gpu.idle_reserved_seconds).sum(),
     }
 }
 
@@ -121,6 +148,7 @@ fn service_map(map: &ServiceMap) -> Headline {
         unhealthy: count(|service| service.health == Health::Unhealthy),
         edges: listed(map.edges.len(), map.edges_left_out),
         networks: map.networks,
+        changes: listed(map.changes.len(), map.changes_left_out),
     }
 }
 
@@ -151,7 +179,16 @@ impl fmt::Display for Headline {
                 Counted(*stack_traces, "stack trace", "stack traces"),
             ),
             Self::GpuReport { gpus: 0, .. } => f.write_str("no GPU"),
-            Self::GpuReport { gpus, samples, leases, overlaps } => {
+            Self::GpuReport {
+                gpus,
+                samples,
+                leases,
+                overlaps,
+                xids,
+                uncorrected_memory_errors,
+                reserved_seconds,
+                idle_reserved_seconds,
+            } => {
                 write!(
                     f,
                     "{}, {}, {}, ",
@@ -160,17 +197,35 @@ impl fmt::Display for Headline {
                     Counted(*leases, "lease", "leases"),
                 )?;
                 match overlaps {
-                    0 => f.write_str("no double booking"),
-                    _ => write!(f, "{}", Counted(*overlaps, "double booking", "double bookings")),
+                    0 => f.write_str("no double booking")?,
+                    _ => write!(f, "{}", Counted(*overlaps, "double booking", "double bookings"))?,
                 }
+                if *reserved_seconds > 0 {
+                    write!(f, ", {idle_reserved_seconds} of {reserved_seconds} reserved seconds idle")?;
+                }
+                if *xids > 0 {
+                    write!(f, ", {}", Counted(*xids, "critical error", "critical errors"))?;
+                }
+                if *uncorrected_memory_errors > 0 {
+                    let errors = *uncorrected_memory_errors;
+                    let words = ("uncorrected memory error", "uncorrected memory errors");
+                    write!(f, ", {}", Counted(errors, words.0, words.1))?;
+                }
+                Ok(())
             }
-            Self::ServiceMap { services, running, unhealthy, edges, networks } => write!(
-                f,
-                "{} ({running} running, {unhealthy} unhealthy), {}, {}",
-                Counted(*services, "service", "services"),
-                Counted(*edges, "connection", "connections"),
-                Counted(*networks, "network", "networks"),
-            ),
+            Self::ServiceMap { services, running, unhealthy, edges, networks, changes } => {
+                write!(
+                    f,
+                    "{} ({running} running, {unhealthy} unhealthy), {}, {}",
+                    Counted(*services, "service", "services"),
+                    Counted(*edges, "connection", "connections"),
+                    Counted(*networks, "network", "networks"),
+                )?;
+                if *changes > 0 {
+                    write!(f, ", {}", Counted(*changes, "change", "changes"))?;
+                }
+                Ok(())
+            }
             Self::Custom { values, top: _ } => write!(f, "{}", Counted(*values, "value", "values")),
         }
     }
@@ -183,20 +238,6 @@ impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(count, one, many) = self;
         write!(f, "{count} {}", if *count == 1 { one } else { many })
-    }
-}
-
-impl fmt::Display for TopFinding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { finding, severity, novelty, container, count } = self;
-        let words = finding.as_str().replace('_', " ");
-        write!(f, "{words} in {container}: {} ({severity}", Counted(*count, "entry", "entries"))?;
-        match novelty {
-            Novelty::New => f.write_str(", new)"),
-            Novelty::Rising => f.write_str(", rising)"),
-            Novelty::Known => f.write_str(", known)"),
-            Novelty::Uncompared => f.write_str(")"),
-        }
     }
 }
 

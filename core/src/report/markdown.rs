@@ -10,6 +10,9 @@ use super::{
     headline::Headline,
 };
 
+/// Most findings that the table of them shows.
+const MAX_FINDING_ROWS: usize = 200;
+
 /// Renders a report. Names that people chose are escaped.
 #[must_use]
 pub fn render(report: &RunReport) -> String {
@@ -26,7 +29,10 @@ fn write_report(out: &mut String, report: &RunReport) -> fmt::Result {
     for job in &report.jobs {
         write_job(out, job)?;
     }
-    write_tokens(out, report)
+    write_findings(out, report)?;
+    write_tokens(out, report)?;
+    writeln!(out, "\n## Links\n")?;
+    writeln!(out, "- [This run]({})\n- [All artifacts]({})", report.links.run, report.links.artifacts)
 }
 
 fn write_facts(out: &mut String, report: &RunReport) -> fmt::Result {
@@ -123,35 +129,110 @@ fn write_job(out: &mut String, job: &Job) -> fmt::Result {
         (Some(started), Some(ran)) => writeln!(out, "; started {}, ran {}", Instant(started), Span(ran))?,
         (Some(_) | None, Some(_) | None) => out.push_str("; its worker never started\n"),
     }
-    match &job.headline {
-        Some(headline) => write_headline(out, headline),
-        None => Ok(()),
+    if let Some(headline) = &job.headline {
+        write_headline(out, headline)?;
     }
+    if job.tokens.total() > 0 {
+        let Tokens { prompt, completion } = job.tokens;
+        writeln!(out, "- Tokens: {prompt} prompt, {completion} completion")?;
+    }
+    write!(out, "- Links: [run job]({})", job.links.run_job)?;
+    if let Some(logs) = &job.links.logs {
+        write!(out, ", [logs]({logs})")?;
+    }
+    out.push('\n');
+    if !job.artifacts.is_empty() {
+        out.push_str("- Artifacts:\n");
+    }
+    for artifact in &job.artifacts {
+        let file = &artifact.file;
+        let (name, kind) = (Escaped(&file.name), Escaped(&file.kind));
+        writeln!(out, "  - [{name}]({}) ({kind}, {} bytes)", artifact.content, file.size_bytes)?;
+    }
+    if job.artifacts_left_out > 0 {
+        writeln!(out, "  - {} more", job.artifacts_left_out)?;
+    }
+    Ok(())
+}
+
+/// The findings of all log triages, those of a job together, the most important first.
+fn write_findings(out: &mut String, report: &RunReport) -> fmt::Result {
+    let (mut all, mut found) = (0_u64, Vec::new());
+    for job in &report.jobs {
+        match &job.headline {
+            Some(Headline::LogTriage { findings, top, .. }) => {
+                all = all.saturating_add(*findings);
+                found.extend(top.iter().map(|finding| (job, finding)));
+            }
+            Some(Headline::GpuReport { .. } | Headline::ServiceMap { .. } | Headline::Custom { .. })
+            | None => {}
+        }
+    }
+    if all == 0 {
+        return Ok(());
+    }
+    found.truncate(MAX_FINDING_ROWS);
+    writeln!(out, "\n## Findings\n")?;
+    writeln!(
+        out,
+        "| Job | Finding | Severity | Novelty | Container | Host | Count | First seen | Last seen |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---:|---|---|")?;
+    for (job, finding) in &found {
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            Escaped(&job.name),
+            finding.finding.as_str().replace('_', " "),
+            finding.severity,
+            finding.novelty,
+            Escaped(&finding.container),
+            Escaped(&finding.host),
+            finding.count,
+            Seen(finding.first_seen),
+            Seen(finding.last_seen),
+        )?;
+    }
+    let more = all.saturating_sub(u64::try_from(found.len()).unwrap_or(u64::MAX));
+    if more > 0 {
+        writeln!(out, "\n{more} more are in the results of the jobs.")?;
+    }
+    Ok(())
 }
 
 fn write_headline(out: &mut String, headline: &Headline) -> fmt::Result {
     writeln!(out, "- Result: {}", Escaped(&headline.to_string()))?;
     match headline {
-        Headline::LogTriage { top, .. } => {
-            top.iter().try_for_each(|finding| writeln!(out, "  - {}", Escaped(&finding.to_string())))
-        }
         Headline::Custom { top, .. } => {
             top.iter().try_for_each(|value| writeln!(out, "  - {}", Escaped(&value.to_string())))
         }
-        Headline::GpuReport { .. } | Headline::ServiceMap { .. } => Ok(()),
+        // Findings have a table of their own.
+        Headline::LogTriage { .. } | Headline::GpuReport { .. } | Headline::ServiceMap { .. } => Ok(()),
     }
 }
 
 fn write_tokens(out: &mut String, report: &RunReport) -> fmt::Result {
-    writeln!(out, "\n## Tokens\n\n| | Prompt | Completion | Total |\n|---|---:|---:|---:|")?;
-    for job in report.jobs.iter().filter(|job| job.tokens.total() > 0) {
-        write_token_line(out, &Escaped(&job.name), job.tokens)?;
+    writeln!(out, "\n## Tokens\n\n| Job | Model | Calls | Prompt | Completion | Total |")?;
+    writeln!(out, "|---|---|---:|---:|---:|---:|")?;
+    for line in &report.usage {
+        let estimated = if line.estimated_calls > 0 { " (estimated)" } else { "" };
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {}{estimated} |",
+            Escaped(&line.job),
+            Escaped(&line.model),
+            line.calls,
+            line.prompt,
+            line.completion,
+            line.total,
+        )?;
     }
-    write_token_line(out, &"**Run**", report.tokens)
-}
-
-fn write_token_line(out: &mut String, label: &dyn fmt::Display, tokens: Tokens) -> fmt::Result {
-    writeln!(out, "| {label} | {} | {} | {} |", tokens.prompt, tokens.completion, tokens.total())
+    let Tokens { prompt, completion } = report.tokens;
+    writeln!(out, "| **Run** | | | {prompt} | {completion} | {} |", report.tokens.total())?;
+    if report.usage_left_out > 0 {
+        writeln!(out, "\n{} more lines are counted in the last one and not listed.", report.usage_left_out)?;
+    }
+    Ok(())
 }
 
 /// The kind of place in a word or two.
@@ -164,6 +245,18 @@ impl fmt::Display for PlaceWord<'_> {
             Some(Place::Gpu { gpus }) => write!(f, "{} GPUs", gpus.len()),
             Some(Place::Cpu) => f.write_str("CPU"),
             Some(Place::CpuFallback) => f.write_str("CPU (fallback)"),
+            None => f.write_str("–"),
+        }
+    }
+}
+
+/// When something was seen, if that is known.
+struct Seen(Option<DateTime<Utc>>);
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(time) => Instant(time).fmt(f),
             None => f.write_str("–"),
         }
     }

@@ -17,7 +17,13 @@ mod markdown;
 mod tests;
 
 pub use build::build;
-pub use document::{Ending, Failure, Job, JobCounts, RunReport};
-pub use facts::{DirectiveLine, GpuShare, JobFacts, MAX_LISTED_JOBS, Place, RunFacts, Tokens};
+pub use document::{Artifact, Ending, Failure, Job, JobCounts, JobLinks, RunLinks, RunReport};
+pub use facts::{
+    ArtifactLine, DirectiveLine, GpuShare, JobFacts, MAX_LISTED_ARTIFACTS, MAX_LISTED_JOBS, MAX_USAGE_LINES,
+    Place, RunFacts, Tokens, UsageLine,
+};
 pub use headline::{Headline, MAX_HEADLINE_FINDINGS, NamedValue, TopFinding};
 pub use markdown::render as markdown;
+
+/// JSON Schema (2020-12) of the report as JSON.
+pub const SCHEMA: &str = include_str!("schema.json");

@@ -29,8 +29,35 @@ fn run(jobs: Vec<JobFacts>) -> RunFacts {
         finished_at: at(3_700),
         progress: jobs.iter().map(|job| job.status).collect(),
         tokens: Tokens { prompt: 120, completion: 30 },
+        usage: vec![
+            usage("llama", 2, 0, Tokens { prompt: 100, completion: 20 }),
+            usage("evil|*m*", 1, 1, Tokens { prompt: 20, completion: 10 }),
+        ],
+        usage_left_out: 0,
         jobs,
     }
+}
+
+fn usage(model: &str, calls: u64, estimated_calls: u64, tokens: Tokens) -> UsageLine {
+    UsageLine {
+        job: "log_triage".into(),
+        model: model.into(),
+        calls,
+        estimated_calls,
+        prompt: tokens.prompt,
+        completion: tokens.completion,
+        total: tokens.total(),
+    }
+}
+
+/// Panics unless the published schema says that a report may look like this one.
+fn hold(report: &RunReport) {
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let json = serde_json::to_value(report).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(&json).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?} in {json:#}");
 }
 
 fn job(ordinal: u32, status: RunJobStatus) -> JobFacts {
@@ -57,6 +84,8 @@ fn job(ordinal: u32, status: RunJobStatus) -> JobFacts {
         },
         failure_detail: None,
         tokens: Tokens::default(),
+        artifacts: Vec::new(),
+        artifacts_left_out: 0,
     }
 }
 
@@ -85,7 +114,7 @@ fn triage() -> JobResult {
             host: "alpha".into(),
             container: "web|1".into(),
             count: 1,
-            first_seen: None,
+            first_seen: Some(at(5)),
             last_seen: None,
             subject: None,
         }],
@@ -102,6 +131,13 @@ fn mixed() -> RunFacts {
             tokens: Tokens { prompt: 120, completion: 30 },
             place: Some(Place::Gpu { gpus: vec![gpu] }),
             selection_reason: Some("best score: GPU-1 (score 0.100)".into()),
+            artifacts: vec![ArtifactLine {
+                id: Uuid::from_u128(0xf1).into(),
+                kind: "report".into(),
+                name: "a](x)|b.md".into(),
+                size_bytes: 77,
+            }],
+            artifacts_left_out: 3,
             ..job(1, RunJobStatus::Success)
         },
         JobFacts {
@@ -125,6 +161,7 @@ fn mixed() -> RunFacts {
 #[test]
 fn the_markdown_of_a_mixed_run() {
     let report = build(mixed()).unwrap();
+    hold(&report);
     assert_eq!(markdown(&report), include_str!("golden.md"));
 }
 
@@ -170,6 +207,7 @@ fn endings_and_titles() {
         let report =
             build(run(statuses.iter().zip(1..).map(|(status, n)| job(n, *status)).collect())).unwrap();
         assert_eq!((report.status, report.ending, report.title.as_str()), (status, ending, title));
+        hold(&report);
     }
 }
 
@@ -189,6 +227,7 @@ fn a_run_that_never_started_has_one() {
     };
     let report = build(RunFacts { started_at: None, ..run(vec![never]) }).unwrap();
     assert_eq!((report.waited_ms, report.ran_ms), (None, None));
+    hold(&report);
     let text = markdown(&report);
     assert!(text.contains("| Started | never |"), "{text}");
     assert!(text.contains("failed, infeasible: 99999 MiB of memory"), "{text}");
@@ -243,7 +282,61 @@ fn headlines_by_kind_of_result() {
     ];
     for (result, expected) in cases {
         assert_eq!(Headline::of(&result).to_string(), expected);
+        let headline = Some(Headline::of(&result));
+        hold(&build(run(vec![JobFacts { headline, ..job(1, RunJobStatus::Success) }])).unwrap());
     }
+}
+
+/// What the schema says is closed: it knows all names of ours, and no field that reports don't have.
+#[test]
+fn the_schema_knows_every_name() {
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+    for (place, names) in [
+        ("/properties/ending/enum", Ending::NAMES),
+        ("/properties/directive/properties/directive_type/enum", DirectiveType::NAMES),
+        ("/$defs/failure/properties/reason/enum", FailureKind::NAMES),
+        ("/$defs/finding/properties/finding/enum", FindingKind::NAMES),
+        ("/$defs/finding/properties/severity/enum", Severity::NAMES),
+        ("/$defs/finding/properties/novelty/enum", Novelty::NAMES),
+    ] {
+        assert_eq!(schema.pointer(place), Some(&serde_json::json!(names)), "{place}");
+    }
+}
+
+#[test]
+fn findings_beyond_the_listed_ones_are_counted() {
+    let JobResult::LogTriage(mut result) = triage() else { panic!("a triage") };
+    result.findings = vec![result.findings[0].clone(); MAX_HEADLINE_FINDINGS + 4];
+    result.findings_left_out = 6;
+    let headline = Some(Headline::of(&JobResult::LogTriage(result)));
+    let report = build(run(vec![JobFacts { headline, ..job(1, RunJobStatus::Success) }])).unwrap();
+    hold(&report);
+    let text = markdown(&report);
+    assert_eq!(text.matches("| out of memory |").count(), MAX_HEADLINE_FINDINGS);
+    assert!(text.contains("\n10 more are in the results of the jobs.\n"), "{text}");
+}
+
+#[test]
+fn calls_beyond_the_listed_ones_are_counted() {
+    let report = build(RunFacts { usage_left_out: 9, ..run(vec![job(1, RunJobStatus::Success)]) }).unwrap();
+    let text = markdown(&report);
+    assert!(text.contains("\n9 more lines are counted in the last one and not listed.\n"), "{text}");
+}
+
+#[test]
+fn a_report_from_before_there_were_links_is_read() {
+    let mut json = serde_json::to_value(build(mixed()).unwrap()).unwrap();
+    let report = json.as_object_mut().unwrap();
+    for field in ["usage", "usage_left_out", "links"] {
+        report.remove(field).unwrap();
+    }
+    for job in report["jobs"].as_array_mut().unwrap() {
+        for field in ["links", "artifacts", "artifacts_left_out"] {
+            job.as_object_mut().unwrap().remove(field).unwrap();
+        }
+    }
+    let read: RunReport = serde_json::from_value(json).unwrap();
+    assert_eq!((read.usage, read.links), (Vec::new(), RunLinks::default()));
 }
 
 #[test]

@@ -6,6 +6,13 @@ use cyberbrain_common::{
     db::transition::{Facts, Step, transition},
     queue::{self, Queue},
 };
+use cyberbrain_common::{
+    db::{
+        llm_calls::{self, LlmCall},
+        usage::{self, UsageBy},
+    },
+    ids::fresh,
+};
 use cyberbrain_core::{
     lifecycle::{Event, FailureKind, Outcome, RunStatus},
     outcome::{CustomResult, CustomValue, JobResult},
@@ -81,6 +88,141 @@ async fn a_finished_run_gets_its_status_tokens_report_and_audit_row_once() {
     assert_eq!(rows, 1);
 }
 
+/// The report of a closed Run, held against the published schema, with its Markdown.
+async fn report_of(world: &World, run: cyberbrain_core::ids::RunId) -> (RunReport, String) {
+    let json: serde_json::Value = world.scalar("select report from runs where id = $1", run.uuid()).await;
+    let schema = serde_json::from_str(cyberbrain_core::report::SCHEMA).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(&json).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?} in {json:#}");
+    let text = world.scalar("select report_markdown from runs where id = $1", run.uuid()).await;
+    (serde_json::from_value(json).unwrap(), text)
+}
+
+#[tokio::test]
+async fn a_report_has_the_tokens_that_usage_tells_and_links_to_what_was_left() {
+    let Some(world) = World::new().await else { return };
+    let host = world.host("alpha", &[]).await;
+    let run = world.launch_cpu(2).await;
+    world.admit(run).await;
+    world.tick().run_once().await.unwrap();
+    let taken = host.accept(10).await;
+    host.start(&taken).await;
+    let mut connection = world.pool.acquire().await.unwrap();
+    let call = |job: usize, model: &str, prompt_tokens, estimated| LlmCall {
+        id: fresh(),
+        run_job: taken[job].run_job,
+        attempt: taken[job].attempt,
+        endpoint: "local".into(),
+        model: model.into(),
+        prompt_tokens,
+        completion_tokens: 5,
+        total_tokens: prompt_tokens + 5,
+        estimated,
+        duration_ms: 3,
+        failure: None,
+    };
+    let calls = [
+        call(0, "llama", 100, false),
+        call(1, "llama", 50, false),
+        call(1, "small", 7, true),
+        call(1, "small", 8, false),
+    ];
+    llm_calls::record(&mut connection, &calls).await.unwrap();
+    sqlx::query(
+        "insert into run_artifacts (id, run_id, run_job_id, host_id, artifact_type, path, size_bytes, sha256, mime_type)
+         select gen_random_uuid(), run_id, id, host_id, 'data', id || '/out/file-' || n, n, sha256(''), 'text/csv'
+         from run_jobs, generate_series(10, 34) n where id = $1",
+    )
+    .bind(taken[0].run_job.uuid())
+    .execute(&mut *connection)
+    .await
+    .unwrap();
+    host.finish(&taken, Outcome::Success).await;
+    assert_eq!(close(&world.pool, run).await.unwrap(), Closing::Closed(RunStatus::Success));
+
+    let (report, text) = report_of(&world, run).await;
+    let told = usage::usage(&mut connection, UsageBy::Run, None, None, 10).await.unwrap().remove(0);
+    let sum = |count: fn(&cyberbrain_core::report::UsageLine) -> u64| {
+        i64::try_from(report.usage.iter().map(count).sum::<u64>()).unwrap()
+    };
+    assert_eq!(told.key, run.to_string());
+    assert_eq!(
+        (told.calls, told.estimated_calls, told.prompt_tokens, told.completion_tokens, told.total_tokens),
+        (
+            sum(|line| line.calls),
+            sum(|line| line.estimated_calls),
+            sum(|line| line.prompt),
+            sum(|line| line.completion),
+            sum(|line| line.total)
+        )
+    );
+    assert_eq!(i64::try_from(report.tokens.total()).unwrap(), told.total_tokens);
+    let by_model = usage::usage(&mut connection, UsageBy::Model, None, None, 10).await.unwrap();
+    let lines: Vec<(&str, u64)> = report.usage.iter().map(|line| (line.model.as_str(), line.total)).collect();
+    assert_eq!(lines, [("llama", 160), ("small", 25)]);
+    let by_model: Vec<(&str, i64)> =
+        by_model.iter().map(|sum| (sum.key.as_str(), sum.total_tokens)).collect();
+    assert_eq!(by_model, [("llama", 160), ("small", 25)]);
+    assert!(text.contains("| small | 2 | 15 | 10 | 25 (estimated) |"), "{text}");
+
+    let job = report.jobs.iter().find(|job| job.id == taken[0].run_job).unwrap();
+    assert_eq!((job.artifacts.len(), job.artifacts_left_out), (20, 5));
+    assert_eq!((job.artifacts[0].file.name.as_str(), job.artifacts[0].file.size_bytes), ("file-10", 10));
+    let path = format!("/api/v1/artifacts/{}/content", job.artifacts[0].file.id);
+    assert_eq!(job.artifacts[0].content, path);
+    assert!(text.contains(&format!("[file-10]({path})")), "{text}");
+    assert_eq!(job.links.logs, Some(format!("/api/v1/run-jobs/{}/logs", job.id)));
+}
+
+/// Failed, cancelled, partly failed and partly cancelled: each has a report with its reasons.
+#[tokio::test]
+async fn a_run_has_a_report_with_the_reasons_however_it_ends() {
+    use Outcome::{Cancelled, Failed, Success};
+    let broken = Failed(FailureKind::NonzeroExit);
+    for (outcomes, status, ending, said) in [
+        ([Success, Success], RunStatus::Success, Ending::Success, "- Status: success\n"),
+        (
+            [broken, broken],
+            RunStatus::Failed,
+            Ending::Failed,
+            "- Status: failed, nonzero_exit: exit code 3\n",
+        ),
+        (
+            [Success, broken],
+            RunStatus::Failed,
+            Ending::PartlyFailed,
+            "- Status: failed, nonzero_exit: exit code 3\n",
+        ),
+        ([Success, Cancelled], RunStatus::Cancelled, Ending::PartlyCancelled, "- Status: cancelled"),
+        ([Cancelled, Cancelled], RunStatus::Cancelled, Ending::Cancelled, "- Status: cancelled"),
+    ] {
+        let Some(world) = World::new().await else { return };
+        let host = world.host("alpha", &[]).await;
+        let run = world.launch_cpu(2).await;
+        world.admit(run).await;
+        world.tick().run_once().await.unwrap();
+        let taken = host.accept(10).await;
+        host.start(&taken).await;
+        for (taken, outcome) in taken.iter().zip(outcomes) {
+            let detail = match outcome {
+                Failed(_) => Some("exit code 3".to_owned()),
+                Success | Cancelled => None,
+            };
+            let mut tx = world.pool.begin().await.unwrap();
+            let event = Event::Finish { fence: taken.fence, outcome };
+            let facts = Facts { detail, ..Facts::default() };
+            transition(&mut tx, Step { run_job: taken.run_job, event, facts }, &LAUNCHER).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        assert_eq!(close(&world.pool, run).await.unwrap(), Closing::Closed(status), "{ending}");
+        let (report, text) = report_of(&world, run).await;
+        assert_eq!((report.status, report.ending), (status, ending));
+        assert!(text.contains(said), "{ending}: {text}");
+    }
+}
+
 #[tokio::test]
 async fn a_cancelled_run_that_never_started_has_a_report_too() {
     let Some(world) = World::new().await else { return };
@@ -92,6 +234,7 @@ async fn a_cancelled_run_that_never_started_has_a_report_too() {
     assert_eq!(world.run_status(run).await, RunStatus::Cancelled);
     let text: String = world.scalar("select report_markdown from runs where id = $1", run.uuid()).await;
     assert!(text.contains(": cancelled") && text.contains("| Started | never |"), "{text}");
+    report_of(&world, run).await;
 }
 
 /// The write skew: each of the two transactions sees the other's RunJob as open, so neither asks for the close.

@@ -11,7 +11,7 @@ use cyberbrain_common::{
         Error, Pool,
         admission::{self, After, Approval, Hold, Unadmitted},
         pauses,
-        transition::{Step, transition_all},
+        transition::{Facts, Step, transition_all},
     },
     queue::{self, PlaceTask, QueueKind},
 };
@@ -84,7 +84,10 @@ pub async fn admit(pool: &Pool, run: RunId) -> Result<Admission, Error> {
         Needs::Approval => Admission::Held(Hold::AwaitingApproval),
         Needs::End => {
             let run_jobs = admission::lock_waiting(&mut tx, run).await?;
-            let steps: Vec<Step> = run_jobs.iter().map(|id| Step::new(*id, Event::Cancel)).collect();
+            // Who denied it, and in which words, is in the audit trail.
+            let facts = Facts { detail: Some("the run was denied approval".to_owned()), ..Facts::default() };
+            let step = |id: &RunJobId| Step { run_job: *id, event: Event::Cancel, facts: facts.clone() };
+            let steps: Vec<Step> = run_jobs.iter().map(step).collect();
             transition_all(&mut tx, &steps, &ACTOR).await?;
             Admission::Denied
         }

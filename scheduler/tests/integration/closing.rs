@@ -3,17 +3,20 @@
 use std::{sync::Arc, time::Instant};
 
 use cyberbrain_common::{
-    db::transition::{Facts, Step, transition},
-    queue::{self, Queue},
-};
-use cyberbrain_common::{
+    approve::{DecisionRequest, decide},
     db::{
+        admission::Approval,
         llm_calls::{self, LlmCall},
         usage::{self, UsageBy},
     },
     ids::fresh,
 };
+use cyberbrain_common::{
+    db::transition::{Facts, Step, transition},
+    queue::{self, Queue},
+};
 use cyberbrain_core::{
+    audit::Actor,
     lifecycle::{Event, FailureKind, Outcome, RunStatus},
     outcome::{CustomResult, CustomValue, JobResult},
     report::{Ending, Headline, RunReport},
@@ -221,6 +224,24 @@ async fn a_run_has_a_report_with_the_reasons_however_it_ends() {
         assert_eq!((report.status, report.ending), (status, ending));
         assert!(text.contains(said), "{ending}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_denied_run_has_a_report_that_says_so() {
+    let Some(world) = World::new().await else { return };
+    world.execute("update directives set approval_required = true where directive_type = 'D2'").await;
+    let run = world.launch_cpu(2).await;
+    world.admit(run).await;
+    let boss = Actor::Key("boss".to_owned());
+    let mut connection = world.pool.acquire().await.unwrap();
+    decide(&mut connection, run, Approval::Denied, &DecisionRequest::default(), &boss).await.unwrap();
+    drop(connection);
+    world.admit(run).await;
+    assert_eq!(close(&world.pool, run).await.unwrap(), Closing::Closed(RunStatus::Cancelled));
+    let (report, text) = report_of(&world, run).await;
+    assert_eq!((report.ending, report.counts.cancelled, report.started_at), (Ending::Cancelled, 2, None));
+    assert!(report.jobs.iter().all(|job| job.links.logs.is_none()), "{report:?}");
+    assert_eq!(text.matches("denied").count(), 2, "{text}");
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@
 use chrono::Utc;
 use cyberbrain_core::{
     outcome::{
-        CustomResult, CustomValue, GpuReport, JobResult, LogTriage, REPORT_FILE, RESULT_FILE, ServiceMap,
-        SeverityCounts,
+        CustomResult, CustomValue, GpuReport, JobResult, LogTriage, ModelOpinion, REPORT_FILE, RESULT_FILE,
+        ServiceMap, SeverityCounts,
     },
     staging::{MapScope, Window},
 };
@@ -48,6 +48,7 @@ fn result(task_key: &str) -> JobResult {
             stack_traces_left_out: 0,
             findings: Vec::new(),
             findings_left_out: 0,
+            model: ModelOpinion::default(),
         }),
         "gpu_report" => JobResult::GpuReport(GpuReport {
             window: Window { from: now, to: now },

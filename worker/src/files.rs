@@ -51,6 +51,11 @@ pub fn write_outcome(directories: &Directories, report: String, result: &JobResu
     write_file(directories, RESULT_FILE, &text)
 }
 
+/// Writes an artifact as text.
+pub fn write_text(directories: &Directories, name: &str, text: &str) -> Result<(), Error> {
+    write_file(directories, name, text.as_bytes())
+}
+
 /// Writes an artifact as JSON.
 pub fn write_json<T: Serialize>(directories: &Directories, name: &str, value: &T) -> Result<(), Error> {
     let mut text = serde_json::to_vec_pretty(value).map_err(Error::OutcomeForm)?;

@@ -1,7 +1,7 @@
 //! What runs inside the built-in worker container: `cyberbrain worker <job>`.
 //!
 //! A job reads what its launcher staged ([`cyberbrain_core::staging`]), leaves an outcome
-//! ([`cyberbrain_core::outcome`]) and prints its progress. It knows no database, no engine and no network, and
+//! ([`cyberbrain_core::outcome`]) and prints its progress. It knows no database and no engine, and
 //! it reads no clock for what it reports: the same input gives the same output, byte for byte.
 //!
 //! On SIGTERM a job ends at once with 143 (128 + 15) and leaves no `result.json`. The jobs that compute leave that to
@@ -14,6 +14,7 @@ mod files;
 mod gpu_report;
 mod log_triage;
 mod markdown;
+mod model;
 mod progress;
 mod redact;
 mod sample_log;

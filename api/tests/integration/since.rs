@@ -24,6 +24,17 @@ async fn set(api: &Api, id: &str, what: &str) {
 
 async fn finish(api: &Api, id: &str, status: &str, at: &str) {
     set(api, id, &format!("status = '{status}', finished_at = '{at}'")).await;
+    // Its run jobs with it: a run succeeds when all of them have.
+    sqlx::query(
+        "update run_jobs set status = $2, finished_at = $3::timestamptz,
+             failure = case $2 when 'failed' then 'nonzero_exit' end where run_id = $1::uuid",
+    )
+    .bind(id)
+    .bind(status)
+    .bind(at)
+    .execute(&mut api.db.connect().await)
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

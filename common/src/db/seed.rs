@@ -63,6 +63,7 @@ struct JobSeed {
     /// Subcommand of `cyberbrain worker`.
     command: &'static str,
     run_seconds: u32,
+    network: Network,
 }
 
 const JOBS: [JobSeed; 3] = [
@@ -75,6 +76,8 @@ const JOBS: [JobSeed; 3] = [
         scope: JobScope::PerHost,
         command: "log-triage",
         run_seconds: 1_800,
+        // It asks language models through the launcher's gateway, where there are any.
+        network: Network::Bridge,
     },
     JobSeed {
         key: "gpu_report",
@@ -85,6 +88,8 @@ const JOBS: [JobSeed; 3] = [
         scope: JobScope::One,
         command: "gpu-report",
         run_seconds: 600,
+        // It reads staged files only.
+        network: Network::None,
     },
     JobSeed {
         key: "service_map",
@@ -95,6 +100,8 @@ const JOBS: [JobSeed; 3] = [
         scope: JobScope::PerHost,
         command: "service-map",
         run_seconds: 600,
+        // It reads staged files only.
+        network: Network::None,
     },
 ];
 
@@ -109,8 +116,7 @@ impl JobSeed {
             gpu: GpuRequest::none(),
             timeouts: Timeouts { run_seconds: self.run_seconds, ..Timeouts::default() },
             retry: RetryPolicy::default(),
-            // The built-in jobs read staged files only.
-            network: Network::None,
+            network: self.network,
             on_host_lost: OnHostLost::Replace,
             host: None,
             output: None,

@@ -28,14 +28,14 @@ pub(super) fn check(
             problems.add(&root.key("params").key(key), detail);
         }
     };
-    for key in ["since", "until", "window_hours", "containers"] {
+    for key in ["since", "until", "window_hours", "containers", "llm_notes"] {
         let Some(value) = all.get(key) else { continue };
         let alone = Map::from_iter([(key.to_owned(), value.clone())]);
         if let Err(error) = serde_json::from_value::<LogParams>(alone.into()) {
             add(
                 key,
                 format!(
-                    "{error}; since and until are times such as 2026-01-31T06:00:00Z, window_hours is a number, containers are names"
+                    "{error}; since and until are times such as 2026-01-31T06:00:00Z, window_hours is a number, containers are names, llm_notes is true or false"
                 ),
             );
             return;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::ModelOpinion;
 use crate::{
     ids::RunId,
     staging::{LogReading, Window},
@@ -52,6 +53,9 @@ pub struct LogTriage {
     /// The most important first.
     pub findings: Vec<Finding>,
     pub findings_left_out: u64,
+    /// What a language model made of the first of them.
+    #[serde(default)]
+    pub model: ModelOpinion,
 }
 
 text_enum! {

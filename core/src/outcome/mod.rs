@@ -12,6 +12,7 @@
 //! reads a `result.json` calls it before storing anything. Parsing JSON is done at the edges, and so is
 //! the check of the file's size against [`MAX_RESULT_BYTES`] before it is parsed.
 
+mod cause;
 mod custom;
 mod gpu_report;
 mod log_triage;
@@ -25,6 +26,7 @@ mod validate;
 
 use serde::{Deserialize, Serialize};
 
+pub use cause::{AskFailure, Cause, FindingCause, ModelOpinion, ModelUse};
 pub use custom::{CustomResult, CustomValue, MAX_CUSTOM_VALUES};
 pub use gpu_report::{
     GpuReport, GpuSummary, LeaseOverlap, MAX_GPU_RUN_JOBS, MAX_GPUS, MAX_OVERLAPS, MemorySpread, Throttled,

@@ -1,7 +1,7 @@
 //! `validate`: whether a parsed result keeps the limits that make it fit to be stored.
 
 use super::{
-    CustomResult, CustomValue, Finding, GpuReport, GpuSummary, JobResult, LogTriage, MAX_CHANGES,
+    AskFailure, CustomResult, CustomValue, Finding, GpuReport, GpuSummary, JobResult, LogTriage, MAX_CHANGES,
     MAX_CUSTOM_VALUES, MAX_EDGES, MAX_FINDINGS, MAX_GPU_RUN_JOBS, MAX_GPUS, MAX_OVERLAPS, MAX_SERVICES,
     MAX_SOURCES, MAX_STACK_TRACES, MAX_TEMPLATES, MAX_TEXT_CHARACTERS, Problem, ServiceMap, ServiceSummary,
     text::is_forbidden,
@@ -45,6 +45,11 @@ fn log_triage(triage: &LogTriage) -> Result<(), Problem> {
         if trace.exception.contains(' ') {
             return Err(Problem::NotAName { field: "stack_traces.exception", at: Some(at) });
         }
+    }
+    count("model.causes", triage.model.causes.len(), MAX_FINDINGS)?;
+    count("model.failures", triage.model.failures.len(), AskFailure::ALL.len())?;
+    if let Some(at) = triage.model.causes.iter().position(|cause| cause.confidence_percent > 100) {
+        return Err(Problem::NotFinite { field: "model.causes.confidence_percent", at: Some(at) });
     }
     triage.findings.iter().enumerate().try_for_each(|(at, found)| finding(at, found))
 }

@@ -7,8 +7,8 @@ use crate::{
     ids::GpuUuid,
     lifecycle::{FailureKind, RunJobStatus, RunProgress, RunStatus},
     outcome::{
-        CustomResult, CustomValue, Finding, FindingKind, GpuReport, JobResult, LogTriage, Novelty,
-        ServiceMap, Severity, SeverityCounts,
+        CustomResult, CustomValue, Finding, FindingKind, GpuReport, JobResult, LogTriage, ModelOpinion,
+        Novelty, ServiceMap, Severity, SeverityCounts,
     },
     spec::DirectiveType,
     staging::{MapScope, Window},
@@ -119,6 +119,7 @@ fn triage() -> JobResult {
             subject: None,
         }],
         findings_left_out: 0,
+        model: ModelOpinion::default(),
     })
 }
 

@@ -30,6 +30,9 @@ pub struct LogParams {
     /// Names of the only containers that are read; all that are allowed if empty.
     #[serde(default)]
     pub containers: Vec<String>,
+    /// Whether what a language model says of findings in its own words is kept, in the artifact `llm-notes.md` and nowhere else.
+    #[serde(default)]
+    pub llm_notes: bool,
 }
 
 /// Whose logs a triage reads up to now, and what is written down about it.
@@ -157,7 +160,7 @@ mod tests {
     }
 
     fn params(since: Option<i64>, until: Option<i64>, window_hours: Option<f64>) -> LogParams {
-        LogParams { since: since.map(at), until: until.map(at), window_hours, containers: Vec::new() }
+        LogParams { since: since.map(at), until: until.map(at), window_hours, ..LogParams::default() }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod analysis;
 mod artifact;
+mod causes;
 mod compare;
 mod drain;
 mod findings;
@@ -30,16 +31,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use self::{analysis::Analysis, causes::Notes, compare::Comparison, lines::Lines};
+use crate::{arguments::Directories, error::Error, files, progress::Progress};
 use cyberbrain_core::{
     outcome::ProgressUnit,
     staging::{
-        JOB_FILE, JobInput, LOG_INDEX_FILE, LOGS_FOLDER, LogIndex, LogSource, PREVIOUS_FILE, PreviousResult,
+        JOB_FILE, JobInput, LOG_INDEX_FILE, LOGS_FOLDER, LogIndex, LogParams, LogSource, PREVIOUS_FILE,
+        PreviousResult,
     },
 };
-use serde::de::IgnoredAny;
-
-use self::{analysis::Analysis, compare::Comparison, lines::Lines};
-use crate::{arguments::Directories, error::Error, files, progress::Progress};
 
 /// Lines between two looks at whether to tell progress.
 const TELL_EVERY: u64 = 256;
@@ -47,7 +47,7 @@ const READ_BUFFER: usize = 64 * 1024;
 
 /// Runs the job.
 pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(), Error> {
-    let job: JobInput<IgnoredAny> = files::read_json(&directories.input, JOB_FILE)?;
+    let job: JobInput<LogParams> = files::read_json(&directories.input, JOB_FILE)?;
     let folder = directories.input.join(LOGS_FOLDER);
     let index: LogIndex = files::read_json(&folder, LOG_INDEX_FILE)?;
     let previous: Option<PreviousResult> = files::read_json_if_there(&directories.input, PREVIOUS_FILE)?;
@@ -59,7 +59,13 @@ pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(),
     let comparison = Comparison::with(previous.as_ref(), job.window);
     let outline = outline::outline(&analysis, &comparison);
     let found = findings::find(&analysis, &outline, sources, &comparison);
-    let result = result::build(&analysis, &outline, &found, &comparison, &index, job.window)?;
+    let notes = if job.params.llm_notes { Notes::Wanted } else { Notes::Unwanted };
+    let opinion = causes::ask(&job.llm, notes, (&analysis, &outline, sources), &found, progress);
+    if let Some(text) = &opinion.notes {
+        files::write_text(directories, causes::NOTES_FILE, text)?;
+    }
+    let result =
+        result::build(&analysis, &outline, &found, &comparison, &index, opinion.told.clone(), job.window)?;
     let told = report::Told {
         analysis: &analysis,
         outline: &outline,
@@ -68,6 +74,7 @@ pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(),
         sources,
         left_out: &index.left_out,
         result: &result,
+        causes: &opinion.told.causes,
     };
     let report = report::write(&told);
     files::write_json(directories, artifact::FILE, &artifact::build(&analysis, &outline, sources))?;

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use cyberbrain_core::{
     outcome::{
-        JobResult, LogTriage, MAX_FINDINGS, MAX_SOURCES, MAX_STACK_TRACES, MAX_TEMPLATES, Severity,
-        SeverityCounts, SourceSummary, StackTraceCount, TemplateCount, clean_text,
+        JobResult, LogTriage, MAX_FINDINGS, MAX_SOURCES, MAX_STACK_TRACES, MAX_TEMPLATES, ModelOpinion,
+        Severity, SeverityCounts, SourceSummary, StackTraceCount, TemplateCount, clean_text,
     },
     staging::{LogIndex, LogSource, Window},
 };
@@ -26,6 +26,7 @@ pub fn build(
     found: &[Found],
     comparison: &Comparison<'_>,
     index: &LogIndex,
+    model: ModelOpinion,
     window: Option<Window>,
 ) -> Result<JobResult, Error> {
     let total = |count: fn(&super::analysis::SourceTally) -> u64| analysis.sources.iter().map(count).sum();
@@ -52,6 +53,7 @@ pub fn build(
         stack_traces_left_out: analysis.untold_traces,
         findings: found.iter().map(|found| found.finding.clone()).collect(),
         findings_left_out: 0,
+        model,
     };
     shorten(&mut triage.sources, MAX_SOURCES, &mut triage.sources_left_out);
     shorten(&mut triage.templates, MAX_TEMPLATES, &mut triage.templates_left_out);

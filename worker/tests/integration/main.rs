@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't set up its subject has failed")]
 
+mod asked;
 mod compared;
 mod edges;
 mod faults;

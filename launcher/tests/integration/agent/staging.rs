@@ -3,7 +3,7 @@
 use cyberbrain_common::ids::fresh;
 use cyberbrain_core::{
     lifecycle::AttemptState,
-    outcome::{JobResult, LogTriage, ServiceMap, SeverityCounts},
+    outcome::{JobResult, LogTriage, ModelOpinion, ServiceMap, SeverityCounts},
     spec::JobSpec,
     staging::{ContainerState, GpuWindow, Inventory, LogIndex, LogReading, MapScope, parse_line},
 };
@@ -32,6 +32,7 @@ fn empty_triage() -> String {
         stack_traces_left_out: 0,
         findings: Vec::new(),
         findings_left_out: 0,
+        model: ModelOpinion::default(),
     });
     serde_json::to_string(&triage).unwrap()
 }

@@ -82,6 +82,13 @@ fn detail(told: &Told<'_>, at: usize, found: &Found) -> String {
         Novelty::Known | Novelty::Uncompared => "",
     };
     let _ = writeln!(out, "{}\n", format!("{entries}{seen}{new}. {}", advice(kind)).trim_end());
+    if let Some(opinion) = told.causes.iter().find(|cause| cause.finding as usize == at) {
+        let _ = writeln!(
+            out,
+            "A language model takes it for **{}** ({} % sure).\n",
+            opinion.cause, opinion.confidence_percent
+        );
+    }
     match &found.about {
         About::Templates(numbers) => {
             for &template in numbers.iter().take(TEMPLATES_PER_FINDING) {

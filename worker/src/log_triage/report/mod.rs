@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use cyberbrain_core::{
-    outcome::{JobResult, LogTriage, Novelty, SeverityCounts},
+    outcome::{FindingCause, JobResult, LogTriage, ModelOpinion, ModelUse, Novelty, SeverityCounts},
     staging::{LeftOut, LogReading, LogSource},
 };
 
@@ -25,6 +25,8 @@ pub struct Told<'a> {
     pub sources: &'a [LogSource],
     pub left_out: &'a LeftOut,
     pub result: &'a JobResult,
+    /// What a language model said.
+    pub causes: &'a [FindingCause],
 }
 
 impl Told<'_> {
@@ -160,11 +162,32 @@ fn notes(told: &Told<'_>, triage: &LogTriage) -> String {
                 .to_owned(),
         );
     }
+    notes.extend(told_model(&triage.model));
     notes.push("Numbers, addresses, paths and identifiers in messages are replaced by placeholders; examples are shown without credentials, e-mail and IP addresses.".to_owned());
     notes.iter().fold(String::from("## Notes\n\n"), |mut out, note| {
         let _ = writeln!(out, "- {note}");
         out
     })
+}
+
+fn told_model(model: &ModelOpinion) -> Option<String> {
+    match model.used {
+        ModelUse::NotConfigured => None,
+        ModelUse::NoNetwork => Some("No language model was asked: the job's network is `none`.".to_owned()),
+        ModelUse::Asked => {
+            let asked = counted(model.asked, "finding", "findings");
+            let answered = model.causes.len();
+            let failures: Vec<&str> = model.failures.iter().map(|failure| failure.as_str()).collect();
+            let failed = match failures.as_slice() {
+                [] => String::new(),
+                kinds => format!(
+                    " Questions that came to nothing: {}. The findings stand without it.",
+                    kinds.join(", ")
+                ),
+            };
+            Some(format!("A language model was asked about {asked} and answered {answered} times.{failed}"))
+        }
+    }
 }
 
 fn when(first: Option<DateTime<Utc>>, last: Option<DateTime<Utc>>) -> String {

@@ -89,7 +89,7 @@ fn write_inputs(input: &Path, bytes: u64, until: DateTime<Utc>) -> anyhow::Resul
         "attempt": 1,
         "task_key": "log_triage",
         "host": "bench",
-        "directive": {"kind": "D1", "name": "bench", "text": ""},
+        "directive": {"type": "D1", "name": "bench", "text": ""},
         "params": {},
         "window": {"from": begin(), "to": until},
         "gpus": [],

@@ -69,8 +69,9 @@ async fn without_a_valid_key_nothing_but_the_open_routes_answers() {
     let open: Vec<&str> =
         routes().filter(|route| route.access == Access::Open).map(|route| route.path).collect();
     let assets = ["/assets/app.css", "/assets/app.js", "/assets/icon.svg"];
-    let service = ["/healthz", "/readyz", "/api/docs", "/api/v1/openapi.json", "/problems/{slug}"];
-    assert_eq!(open, [&["/login", "/login"][..], &assets, &service].concat());
+    let service = ["/healthz", "/readyz"];
+    let documents = ["/api/docs", "/api/v1/openapi.json", "/api/v1/schemas/report.json", "/problems/{slug}"];
+    assert_eq!(open, [&["/login", "/login"][..], &assets, &service, &documents].concat());
     assert_eq!(api.stored().await, before);
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A job reads what its launcher staged ([`cyberbrain_core::staging`]), leaves an outcome
 //! ([`cyberbrain_core::outcome`]) and prints its progress. It knows no database and no engine, and
-//! it reads no clock for what it reports: the same input gives the same output, byte for byte.
+//! it reads no clock for what it reports: the same input gives the same output, byte for byte. The one exception is what a
+//! language model says of findings, where `log_triage` is given one (`log_triage::causes`): it is kept apart in the result.
 //!
 //! On SIGTERM a job ends at once with 143 (128 + 15) and leaves no `result.json`. The jobs that compute leave that to
 //! the signal's default effect, which the kernel withholds from process 1 of a container: run them under the

@@ -91,6 +91,17 @@ pub const FORMATS: &[Format] = &[
             "2025-12-10 {{clock}}.123 {{n}} {level} nova.compute.manager [req-{{uuid}} - - - - -] {message}"
         ))
     }),
+    held_out("kubernetes events", held_out::EVENTS, |r, level, message| {
+        r.fill(&format!("{{n}}s   {level}   pod/{{pod}}   {message}"))
+    }),
+    held_out("rabbitmq", held_out::RABBITMQ, |r, level, message| {
+        r.fill(&format!("2025-12-10 {{clock}}.123456+00:00 [{level}] <0.{{n}}.0> {message}"))
+    }),
+    held_out("blue gene", held_out::BLUE_GENE, |r, level, message| {
+        r.fill(&format!(
+            "- 1117838570 2005.06.03 R{{n}}-M{{n}}-N{{n}}-C:J{{n}}-U{{n}} 2005-06-03-15.42.50.675872 R{{n}}-M{{n}}-N{{n}}-C:J{{n}}-U{{n}} RAS KERNEL {level} {message}"
+        ))
+    }),
 ];
 
 const fn tuned(

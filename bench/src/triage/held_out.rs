@@ -50,3 +50,76 @@ pub const NOVA: Templates = &[
     ),
     ("INFO", "{ip} \"GET /v2/{hex}/servers/detail HTTP/1.1\" status: 200 len: {n} time: {float}"),
 ];
+
+/// The level is the type and the reason of the event.
+pub const EVENTS: Templates = &[
+    ("Warning  Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: {n}"),
+    ("Normal   Pulled", "Container image \"registry.example.com/{thing}:v{n}\" already present on machine"),
+    ("Normal   Created", "Created container {thing}"),
+    ("Normal   Started", "Started container {thing}"),
+    ("Warning  BackOff", "Back-off restarting failed container {thing} in pod {pod}_default({uuid})"),
+    ("Normal   Killing", "Stopping container {thing}"),
+    ("Normal   Scheduled", "Successfully assigned default/{pod} to node-{n}"),
+    ("Normal   Pulling", "Pulling image \"registry.example.com/{thing}:v{n}\""),
+    (
+        "Normal   Pulled",
+        "Successfully pulled image \"registry.example.com/{thing}:v{n}\" in {duration} ({duration} including waiting). Image size: {n} bytes.",
+    ),
+    ("Normal   ScalingReplicaSet", "Scaled up replica set {pod} to {n} from {n}"),
+    ("Normal   ScalingReplicaSet", "Scaled down replica set {pod} to {n} from {n}"),
+    (
+        "Warning  FailedScheduling",
+        "{n}/{n} nodes are available: {n} Insufficient memory, {n} node(s) had untolerated taint. preemption: {n}/{n} nodes are available: {n} No preemption victims found for incoming pod.",
+    ),
+    (
+        "Warning  FailedMount",
+        "MountVolume.SetUp failed for volume \"{thing}\" : secret \"{thing}\" not found",
+    ),
+    ("Normal   SuccessfulCreate", "Created pod: {pod}"),
+    ("Normal   SuccessfulDelete", "Deleted pod: {pod}"),
+];
+
+pub const RABBITMQ: Templates = &[
+    ("info", "accepting AMQP connection <0.{n}.0> ({ip}:{port} -> {ip}:5672)"),
+    (
+        "info",
+        "connection <0.{n}.0> ({ip}:{port} -> {ip}:5672): user '{name}' authenticated and granted access to vhost '{thing}'",
+    ),
+    (
+        "info",
+        "closing AMQP connection <0.{n}.0> ({ip}:{port} -> {ip}:5672, vhost: '{thing}', user: '{name}')",
+    ),
+    ("warning", "client unexpectedly closed TCP connection <0.{n}.0>"),
+    ("error", "missed heartbeats from client, timeout: {n}s"),
+    ("info", "rabbit on node rabbit@{host} up"),
+    ("info", "rabbit on node rabbit@{host} down"),
+    ("warning", "memory resource limit alarm set on node rabbit@{host}."),
+    ("warning", "memory resource limit alarm cleared on node rabbit@{host}"),
+    ("warning", "disk resource limit alarm set on node rabbit@{host}."),
+    (
+        "error",
+        "operation basic.publish caused a channel exception not_found: no exchange '{thing}' in vhost '{thing}'",
+    ),
+    ("info", "Waiting for Mnesia tables for {n} ms, {n} retries left"),
+    ("info", "queue '{thing}' in vhost '{thing}': dropped {n} messages"),
+    ("info", "Free disk space is sufficient. Free bytes: {n}. Limit: {n}"),
+];
+
+pub const BLUE_GENE: Templates = &[
+    ("INFO", "generating core.{n}"),
+    ("INFO", "instruction cache parity error corrected"),
+    ("INFO", "{n} double-hummer alignment exceptions"),
+    ("INFO", "CE sym {n}, at {0x}, mask {0x}"),
+    ("FATAL", "data TLB error interrupt"),
+    ("FATAL", "instruction TLB error interrupt"),
+    ("FATAL", "data storage interrupt"),
+    ("INFO", "ciod: Message code {n} is not 51 or 4294967295"),
+    ("FATAL", "ciod: failed to read message prefix on control stream (CioStream socket to {ip}:{port}"),
+    ("FATAL", "ciod: Error loading {path}: invalid or missing program image, No such file or directory"),
+    ("INFO", "{n} L3 EDRAM error(s) (dcr {0x}) detected and corrected"),
+    ("INFO", "total of {n} ddr error(s) detected and corrected"),
+    ("INFO", "ddr: activating redundant bit steering: rank={n} symbol={n}"),
+    ("FATAL", "program interrupt: illegal instruction......{n}"),
+    ("FATAL", "program interrupt: privileged instruction...{n}"),
+    ("FATAL", "rts: kernel terminated for reason {n}"),
+];

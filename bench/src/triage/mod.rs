@@ -36,7 +36,7 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
 }
 
 fn table(lines: usize, seed: u64) {
-    println!("format         accuracy  found  true   lines/s   MB/s  use");
+    println!("format             accuracy  found  true   lines/s   MB/s  use");
     for format in FORMATS {
         let (Accuracy { grouping, found, truly }, bytes, took) = measure(format, seed, lines);
         let use_of = match format.use_of {
@@ -47,7 +47,7 @@ fn table(lines: usize, seed: u64) {
         let seconds = took.as_secs_f64().max(1e-9);
         let (per_second, megabytes) = (lines as f64 / seconds, bytes as f64 / seconds / 1e6);
         println!(
-            "{:<14} {grouping:>8.4} {found:>6} {truly:>5} {per_second:>9.0} {megabytes:>6.1}  {use_of}",
+            "{:<18} {grouping:>8.4} {found:>6} {truly:>5} {per_second:>9.0} {megabytes:>6.1}  {use_of}",
             format.name
         );
     }

@@ -5,10 +5,16 @@
 
 use cyberbrain_core::ids::{AttemptId, Fence, RunId, RunJobId};
 
+/// Directory of a Run, relative to the logs root.
+#[must_use]
+pub fn run_dir(run: RunId) -> String {
+    format!("runs/{run}")
+}
+
 /// Directory of an attempt, relative to the logs root.
 #[must_use]
 pub fn attempt_dir(run: RunId, run_job: RunJobId, attempt: AttemptId) -> String {
-    format!("runs/{run}/{run_job}/{attempt}")
+    format!("{}/{run_job}/{attempt}", run_dir(run))
 }
 
 /// Name of the segment of the owner with this fence, in the directory of its attempt.

@@ -1,11 +1,17 @@
 //! Opens what a worker left, trusting nothing about it: the worker chose every name in its directory.
 //!
-//! Guarantees: nothing outside the directory is opened, no symbolic link is followed at any depth, an open never
-//! blocks (a FIFO would), and only regular files are handed out.
+//! Guarantees: nothing outside the directory is opened or written, no symbolic link is followed at any depth, an open never
+//! blocks (a FIFO would), only regular files are handed out, and a file that we put there is whole or not there.
 
-use std::{ffi::CStr, fs::File, io, os::fd::OwnedFd, path::Path};
+use std::{
+    ffi::{CStr, CString},
+    fs::File,
+    io::{self, Write as _},
+    os::fd::OwnedFd,
+    path::Path,
+};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdirat, openat, renameat, unlinkat};
 
 /// An open directory below which everything is looked up.
 pub(crate) struct Beneath(OwnedFd);
@@ -44,7 +50,7 @@ impl Beneath {
     }
 
     /// The names in it, at most `limit`; `.` and `..` left out.
-    pub(crate) fn names(&self, limit: usize) -> io::Result<Vec<std::ffi::CString>> {
+    pub(crate) fn names(&self, limit: usize) -> io::Result<Vec<CString>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
@@ -58,6 +64,35 @@ impl Beneath {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// The directory of this name, which is made if nothing has it.
+    pub(crate) fn directory(&self, name: &CStr) -> io::Result<Self> {
+        match mkdirat(&self.0, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match self.find(name)? {
+            Some(Found::Directory(directory)) => Ok(directory),
+            Some(Found::File(_) | Found::Other) => Err(io::ErrorKind::NotADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Puts a file under this name, on the disk and in place of what was there. One caller at a time.
+    pub(crate) fn put(&self, name: &CStr, bytes: &[u8]) -> io::Result<()> {
+        let part = CString::new([b".", name.to_bytes(), b".part"].concat())?;
+        // Of somebody who was cut off.
+        self.unlink(&part)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&self.0, &part, flags, Mode::from_raw_mode(0o644))?);
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(error) = written.and_then(|()| Ok(renameat(&self.0, &part, &self.0, name)?)) {
+            // Half of it is of no use, and takes what little room there is.
+            self.unlink(&part)?;
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Unlinks what has this name, which is no directory; fine if nothing has it.

@@ -1,6 +1,7 @@
-//! Where the files of attempts are, as we see them and as the engine sees them.
+//! Where the files of runs are, as we see them and as the engine sees them.
 //!
 //! ```text
+//! <logs>/runs/<run>/report.md, report.json                  a copy of the report, on one host
 //! <logs>/runs/<run>/<run job>/<attempt>/in/                 what was staged, read-only for the worker
 //! <logs>/runs/<run>/<run job>/<attempt>/out/                what the worker leaves; its only writable place
 //! <logs>/runs/<run>/<run job>/<attempt>/container-f<n>.log  what the owner with fence n saw of its output

@@ -26,6 +26,7 @@ mod progress;
 mod reconcile;
 mod record;
 pub mod registry_auth;
+mod report_files;
 mod retention;
 mod serve;
 mod stage;

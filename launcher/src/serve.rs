@@ -27,7 +27,7 @@ use crate::{
     orders::Order,
     preflight,
     progress::ProgressSink,
-    reconcile, retention,
+    reconcile, report_files, retention,
     runtime::User,
     station::{Station, stations},
 };
@@ -131,6 +131,7 @@ pub async fn serve(
             workers.spawn(consume(agent, working.clone()));
         }
     }
+    workers.spawn(report_files::run(agents.clone(), working.clone()));
     workers.spawn(retention::run(agents.clone(), args.keep.policy(), working.clone()));
     workers.spawn(chores::hear_of_offers(agents.clone(), working.clone()));
     if agents.len() > MAX_CONSUMERS {

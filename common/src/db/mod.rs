@@ -41,6 +41,7 @@ pub mod overview;
 pub mod pauses;
 pub mod plan;
 pub mod presence;
+pub mod report_files;
 pub mod retention;
 pub mod run_jobs;
 pub mod runs;

@@ -11,6 +11,7 @@ mod pulling;
 mod reconciling;
 mod registration;
 mod registry;
+mod report_files;
 mod retention;
 mod served;
 mod staging;

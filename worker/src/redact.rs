@@ -16,7 +16,7 @@ struct Rule {
 }
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let rules: [(&str, &str); 8] = [
+    let rules: [(&str, &str); 10] = [
         // user:password@ in a URL
         (r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@]*@", "$1<redacted>@"),
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*", "<redacted>"),
@@ -28,6 +28,16 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
                 r#"|authorization|cookie|session[_-]?id|credential)s?["']?\s*[=:]\s*)"#,
                 r#"("(?:[^"\\]|\\.)*"|'[^']*'|(?:(?:bearer|basic|digest)\s+)?[^\s,;&"'})\]]+)"#
             ),
+            "$1<redacted>",
+        ),
+        // password 'value' and identified by 'value', as SQL says it
+        (
+            r#"(?i)\b((?:password|passphrase|secret|identified\s+by)\s+)('(?:[^']|'')*'|"[^"]*")"#,
+            "$1<redacted>",
+        ),
+        // --password value
+        (
+            r"(?i)(--?[a-z-]*(?:password|passwd|passphrase|secret|token|api-?key)\s+)([^\s<-]\S*)",
             "$1<redacted>",
         ),
         (r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+\.?[A-Za-z0-9_-]*", "<redacted>"),
@@ -88,6 +98,10 @@ mod tests {
             ("mail to jo.doe+x@example.co.uk now", "mail to <email> now"),
             ("from 10.1.2.3:443 and fe80::1%eth0 at 12:34:56", "from <ip>:443 and <ip>%eth0 at 12:34:56"),
             ("digest 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "digest <redacted>"),
+            ("ALTER ROLE shop PASSWORD 'it''s me' VALID", "ALTER ROLE shop PASSWORD <redacted> VALID"),
+            ("create user x identified by \"hunter2\"", "create user x identified by <redacted>"),
+            ("ran login --password hunter2 --user jo", "ran login --password <redacted> --user jo"),
+            ("password authentication failed for \"jo\"", "password authentication failed for \"jo\""),
             ("std::vec::Vec and a::b", "std::vec::Vec and a::b"),
             ("nothing to hide: 17 of 20 done", "nothing to hide: 17 of 20 done"),
         ];

@@ -8,6 +8,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
+    path::Path,
     sync::{
         Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +17,9 @@ use std::{
 };
 
 use crate::{python, server};
+
+/// Where Debian's package has the server's program.
+const WEB_SERVER: &str = "/usr/sbin/apache2";
 
 /// Something outside the test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub enum Need {
     Postgres,
     /// The official MCP client: a Python that makes virtual environments, and the packages that go into one.
     McpClient,
+    /// A web server's program, to be packed into an image.
+    WebServer,
 }
 
 impl Need {
@@ -34,6 +40,7 @@ impl Need {
             Self::Docker => "docker",
             Self::Postgres => "postgres",
             Self::McpClient => "mcp-client",
+            Self::WebServer => "web-server",
         }
     }
 
@@ -44,17 +51,19 @@ impl Need {
             Self::Docker => DOCKER.get_or_init(|| ping_docker().err()).as_deref(),
             Self::Postgres => server::shared().err(),
             Self::McpClient => python::missing(),
+            Self::WebServer => (!Path::new(WEB_SERVER).exists())
+                .then_some("Debian's web server is needed (apt-get install apache2-bin)"),
         }
     }
 
     /// Whether this is the first time that its absence is told.
     fn told_first(self) -> bool {
-        static TOLD: [AtomicBool; 3] =
-            [AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false)];
+        static TOLD: [AtomicBool; 4] = [const { AtomicBool::new(false) }; 4];
         let slot = match self {
             Self::Docker => 0,
             Self::Postgres => 1,
             Self::McpClient => 2,
+            Self::WebServer => 3,
         };
         !TOLD[slot].swap(true, Ordering::Relaxed)
     }

@@ -11,3 +11,4 @@ mod scale;
 mod stages;
 mod support;
 mod up;
+mod whole;

@@ -55,6 +55,25 @@ impl Api {
         .await
     }
 
+    /// The bytes at a path of the API, in the form that is asked for; panics unless it succeeds.
+    pub async fn bytes(&self, path: &str, accept: &str) -> Bytes {
+        let request = Request::get(format!("{}/api/v1{path}", self.base))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
+            .header(header::ACCEPT, accept)
+            .body(Full::default());
+        let exchange = async {
+            let answer = self.http.request(request.unwrap()).await.unwrap();
+            assert!(answer.status().is_success(), "GET {path}: {}", answer.status());
+            answer.into_body().collect().await.unwrap().to_bytes()
+        };
+        tokio::time::timeout(Duration::from_secs(30), exchange).await.expect("the api answers within 30 s")
+    }
+
+    /// The same as text.
+    pub async fn read(&self, path: &str, accept: &str) -> String {
+        String::from_utf8(self.bytes(path, accept).await.into()).unwrap()
+    }
+
     /// The text at a whole URL; `None` if nobody answers there.
     pub async fn text(&self, url: &str) -> Option<String> {
         let answer = self.http.get(url.parse().expect("a URL"));

@@ -24,9 +24,6 @@ pub struct Format {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     Tuned,
-    /// Tuned with, and yet below nine in ten: two messages that differ in one word only (`entered blocking state`,
-    /// `entered forwarding state`) are taken for one with a variable word.
-    FallsShort,
     HeldOut,
 }
 
@@ -76,7 +73,7 @@ pub const FORMATS: &[Format] = &[
     tuned("redis", systems::REDIS, |r, mark, message| {
         r.fill(&format!("{{n}}:M 10 Dec 2025 {{clock}}.123 {mark} {message}"))
     }),
-    falls_short("kernel", systems::KERNEL, |r, _, message| r.fill(&format!("[{{n}}.123456] {message}"))),
+    tuned("kernel", systems::KERNEL, |r, _, message| r.fill(&format!("[{{n}}.123456] {message}"))),
     tuned("logfmt", systems::LOGFMT, |r, level, message| {
         r.fill(&format!("time=2025-12-10T06:25:41.123Z level={level} {message}"))
     }),
@@ -110,14 +107,6 @@ const fn tuned(
     line: fn(&mut Random, &str, &str) -> String,
 ) -> Format {
     Format { name, use_of: Use::Tuned, templates, line }
-}
-
-const fn falls_short(
-    name: &'static str,
-    templates: Templates,
-    line: fn(&mut Random, &str, &str) -> String,
-) -> Format {
-    Format { name, use_of: Use::FallsShort, templates, line }
 }
 
 const fn held_out(

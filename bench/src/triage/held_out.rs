@@ -1,4 +1,7 @@
-//! Formats that say how well the others' lessons carry over: nothing was ever changed for their sake.
+//! Formats that say how well the others' lessons carry over: no mask and no number was ever changed for their sake.
+//!
+//! Their first accuracy (lowest of four seeds), before words that differ between messages were told from variables:
+//! systemd 1.0, zookeeper 1.0, nova 0.48, kubernetes events 0.86, rabbitmq 0.74, blue gene 0.80.
 
 use super::systems::Templates;
 

@@ -7,10 +7,13 @@
 //!
 //! Differences from the paper: messages come masked ([`super::mask`]); a leaf asks for more similarity while it
 //! is small, so that short messages stay apart until there are many of them; of `key=value` the key alone decides
-//! similarity; and at the end what differs in its first word or its last reason only is joined ([`super::settle`]).
+//! similarity, and one mask is like another; at the end a template whose wildcards took few words again and again is
+//! taken apart ([`super::variants`]), and what differs in its first word or its last reason only is joined
+//! ([`super::settle`]).
 //!
 //! Bounded: at most [`MAX_GRAVE`] templates of warnings and worse plus [`MAX_ORDINARY`] others, each of at most
-//! [`MAX_WORDS`](super::mask::MAX_WORDS) words. What comes when its table is full and fits nothing is told apart by `None`.
+//! [`MAX_WORDS`](super::mask::MAX_WORDS) words, and [`MAX_VARIANTS`] variants of the templates of each of both. What
+//! comes when its table is full and fits nothing is told apart by `None`.
 
 use std::collections::HashMap;
 
@@ -20,12 +23,15 @@ use super::{
     mask::{Masked, WordHash, key_of},
     settle,
     signature::{self, WILDCARD},
+    variants::{GroupNumber, Room, Variants},
 };
 
 /// Most templates of warnings and worse: a flood of chatter can't crowd them out.
 pub const MAX_GRAVE: usize = 1_000;
 /// Most templates of everything else.
 pub const MAX_ORDINARY: usize = 1_000;
+/// Most groups beyond the first of each template, also those that turned out to be no messages of their own.
+pub const MAX_VARIANTS: usize = 2_000;
 /// Words that lead through the tree.
 const PREFIX: usize = 1;
 /// Branches per node; further words share the wildcard's.
@@ -49,7 +55,7 @@ pub struct Class {
 }
 
 impl Class {
-    fn is_grave(self) -> bool {
+    const fn is_grave(self) -> bool {
         match self.severity {
             Severity::Fatal | Severity::Error | Severity::Warning => true,
             Severity::Info | Severity::Debug | Severity::Unstated => self.kind.is_some(),
@@ -66,6 +72,7 @@ pub struct Template {
     hashes: Vec<WordHash>,
     /// The same, of `key=value` only the key: what similarity is judged by.
     shapes: Vec<WordHash>,
+    variants: Variants,
 }
 
 /// Number of a template, counted from 0 as they were found.
@@ -75,8 +82,18 @@ pub type TemplateNumber = usize;
 #[derive(Debug, Default)]
 pub struct Drain {
     templates: Vec<Template>,
-    grave: usize,
+    /// Begun so far.
+    groups: usize,
+    grave: Held,
+    ordinary: Held,
     roots: HashMap<(Class, usize), Node>,
+}
+
+/// What there is of warnings and worse, or of the rest.
+#[derive(Debug, Default)]
+struct Held {
+    templates: usize,
+    variants: usize,
 }
 
 #[derive(Debug, Default)]
@@ -86,29 +103,14 @@ struct Node {
 }
 
 impl Drain {
-    /// Finds or makes the template of a message; `None` if there is no room for a new one.
-    pub fn learn(&mut self, class: Class, message: &Masked) -> Option<TemplateNumber> {
+    /// Finds or makes the group of a message; `None` if there is no room for a new template.
+    pub fn learn(&mut self, class: Class, message: &Masked) -> Option<GroupNumber> {
         let words = message.words();
         if let Some(number) = self.find(class, message) {
-            let template = &mut self.templates[number];
-            for (at, (hash, word)) in message.hashes().iter().zip(words).enumerate() {
-                if template.hashes[at] == *hash || template.hashes[at] == WILDCARD_HASH {
-                    continue;
-                }
-                if template.shapes[at] == message.shapes()[at] {
-                    // `key=value` with another value.
-                    template.words[at] = format!("{}={WILDCARD}", key_of(word).unwrap_or_default()).into();
-                    template.hashes[at] = signature::hash(&template.words[at]);
-                } else {
-                    template.words[at] = WILDCARD.into();
-                    template.hashes[at] = WILDCARD_HASH;
-                    template.shapes[at] = WILDCARD_HASH;
-                }
-            }
-            return Some(number);
+            return Some(self.join(number, message));
         }
-        let ordinary = self.templates.len() - self.grave;
-        if class.is_grave() && self.grave >= MAX_GRAVE || !class.is_grave() && ordinary >= MAX_ORDINARY {
+        let (held, most) = self.held(class);
+        if held.templates >= most {
             return None;
         }
         let number = self.templates.len();
@@ -122,17 +124,83 @@ impl Drain {
             return None;
         }
         node.leaf.push(number);
-        self.grave += usize::from(class.is_grave());
-        let (hashes, shapes) = (message.hashes().to_vec(), message.shapes().to_vec());
-        self.templates.push(Template { class, words: words.map(Into::into).collect(), hashes, shapes });
-        Some(number)
+        self.held(class).0.templates += 1;
+        let group = self.groups;
+        self.groups += 1;
+        self.templates.push(Template {
+            class,
+            words: words.map(Into::into).collect(),
+            hashes: message.hashes().to_vec(),
+            shapes: message.shapes().to_vec(),
+            variants: Variants::of(group),
+        });
+        Some(group)
     }
 
-    /// Joins what only the whole log shows to be one message ([`settle`]), and tells the new number of every template.
-    /// To be called once, when all is read: the tree is empty afterwards.
+    /// Takes a message into a template, and tells its group.
+    fn join(&mut self, number: TemplateNumber, message: &Masked) -> GroupNumber {
+        let template = &mut self.templates[number];
+        for (at, (hash, word)) in message.hashes().iter().zip(message.words()).enumerate() {
+            if template.hashes[at] == *hash || template.hashes[at] == WILDCARD_HASH {
+                continue;
+            }
+            if template.shapes[at] == message.shapes()[at] {
+                if !template.words[at].contains(WILDCARD) {
+                    // `key=value` with another value, or another mask in the same place.
+                    let general = match key_of(word) {
+                        Some(key) => format!("{key}={WILDCARD}"),
+                        None => signature::shape(word),
+                    };
+                    template.words[at] = general.into();
+                    template.hashes[at] = signature::hash(&template.words[at]);
+                }
+            } else {
+                template.variants.vary(at, &template.words[at], template.hashes[at]);
+                template.words[at] = WILDCARD.into();
+                template.hashes[at] = WILDCARD_HASH;
+                template.shapes[at] = WILDCARD_HASH;
+            }
+        }
+        let class = template.class;
+        let room = if self.held(class).0.variants < MAX_VARIANTS { Room::Left } else { Room::None };
+        let word = |place| (message.hashes()[place], message.word(place));
+        let known = self.templates[number].variants.count(word, self.groups, room);
+        known.unwrap_or_else(|| {
+            self.held(class).0.variants += 1;
+            self.groups += 1;
+            self.groups - 1
+        })
+    }
+
+    /// What there is of this class, and how many templates there may be.
+    const fn held(&mut self, class: Class) -> (&mut Held, usize) {
+        if class.is_grave() { (&mut self.grave, MAX_GRAVE) } else { (&mut self.ordinary, MAX_ORDINARY) }
+    }
+
+    /// Takes templates apart ([`super::variants`]) and joins them ([`settle`]) by what only the whole log shows, and tells
+    /// the template of every group: the first group of each comes before the first of the next. To be called once, when all
+    /// is read: the tree is empty afterwards.
     pub fn settle(&mut self) -> Vec<TemplateNumber> {
         self.roots.clear();
-        settle::settle(&mut self.templates)
+        let mut parts: Vec<(Template, Vec<GroupNumber>)> = Vec::with_capacity(self.templates.len());
+        for template in self.templates.drain(..) {
+            let Template { class, words, hashes, shapes, variants } = template;
+            for (own_words, groups) in variants.settle() {
+                let mut words = words.clone();
+                own_words.into_iter().for_each(|(place, word)| words[place] = word);
+                let (hashes, shapes) = (hashes.clone(), shapes.clone());
+                let variants = Variants::of(groups[0]);
+                parts.push((Template { class, words, hashes, shapes, variants }, groups));
+            }
+        }
+        parts.sort_by_key(|(_, groups)| groups[0]);
+        let mut of_group = vec![0; self.groups];
+        for (number, (template, groups)) in parts.into_iter().enumerate() {
+            groups.into_iter().for_each(|group| of_group[group] = number);
+            self.templates.push(template);
+        }
+        let joined = settle::settle(&mut self.templates);
+        of_group.into_iter().map(|number| joined[number]).collect()
     }
 
     /// The templates, by number.
@@ -144,7 +212,8 @@ impl Drain {
     #[cfg(test)]
     pub fn held_bytes(&self) -> usize {
         let words = |template: &Template| {
-            template.words.iter().map(|word| word.len() + size_of::<Box<str>>()).sum::<usize>()
+            let own = template.words.iter().map(|word| word.len() + size_of::<Box<str>>()).sum::<usize>();
+            own + template.variants.held_bytes()
         };
         fn nodes(node: &Node) -> usize {
             let inner: usize = node.children.iter().map(|(word, child)| word.len() + nodes(child)).sum();
@@ -162,16 +231,19 @@ impl Drain {
             node = node.children.get(word).or_else(|| node.children.get(WILDCARD))?;
         }
         let asked = if node.leaf.len() < SMALL_LEAF { STRICT } else { LENIENT };
-        // Of equally similar ones the first found, so that the outcome depends on the input only.
-        let mut best = None;
-        let mut most = 0;
-        for &number in &node.leaf {
-            let agreeing = agreeing(&self.templates[number].shapes, message.shapes());
-            if agreeing > most || best.is_none() {
-                (best, most) = (Some(number), agreeing);
-            }
-        }
-        best.filter(|_| most * 10 >= asked * words.len())
+        let is_enough = |agreeing: usize| agreeing * 10 >= asked * words.len();
+        let plainly = |number: TemplateNumber| agreeing(&self.templates[number].shapes, message.shapes());
+        // A word that came there before is as good as one that never varied, but no reason to leave a template without it.
+        let with_known = |number: TemplateNumber| {
+            plainly(number) + self.templates[number].variants.agreeing(message.hashes())
+        };
+        let most_similar = |agreeing: &dyn Fn(TemplateNumber) -> usize| {
+            // Of equally similar ones the first found: `max_by_key` gives the last.
+            let all = node.leaf.iter().rev().map(|&number| (agreeing(number), number));
+            all.max_by_key(|(agreeing, _)| *agreeing).filter(|(agreeing, _)| is_enough(*agreeing))
+        };
+        let (_, number) = most_similar(&plainly).or_else(|| most_similar(&with_known))?;
+        Some(number)
     }
 }
 
@@ -213,6 +285,27 @@ mod tests {
             learn(&mut drain, INFO, &format!("cache {name} dropped after 17 ms"));
         }
         assert_eq!(texts(&drain), ["user <*> logged in from <ip>", "cache <*> dropped after <n> ms"]);
+    }
+
+    #[test]
+    fn it_does_not_matter_which_mask_a_value_gets() {
+        let mut drain = Drain::default();
+        for asset in ["9f86d081884c7d65", "1234567812345678", "9f86d081884c7d66"] {
+            learn(&mut drain, INFO, &format!("read ({asset})js in took={asset} time"));
+        }
+        assert_eq!(texts(&drain), ["read (<*>)js in took=<*> time"]);
+    }
+
+    #[test]
+    fn a_word_that_was_there_before_agrees() {
+        let mut drain = Drain::default();
+        for state in ["blocking", "forwarding"] {
+            learn(&mut drain, INFO, &format!("docker0: port veth8 entered {state} state"));
+        }
+        let known = "docker0: port vetha8b entered forwarding state";
+        assert_eq!(learn(&mut drain, INFO, known), Some(1), "of the second group");
+        learn(&mut drain, INFO, "docker0: port veth8c9 entered learning state");
+        assert_eq!(drain.templates().len(), 2, "two words of six are strange");
     }
 
     #[test]

@@ -57,11 +57,15 @@ impl Masked {
 
     /// The masked words.
     pub fn words(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
-        (0..self.ends.len())
-            .map(|at| &self.text[at.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[at]])
+        (0..self.ends.len()).map(|at| self.word(at))
     }
 
-    /// The same, but of `key=value` only that of the key.
+    /// The masked word in this place.
+    pub fn word(&self, at: usize) -> &str {
+        &self.text[at.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[at]]
+    }
+
+    /// The same, but of `key=value` only that of the key, and whichever mask is as good as another.
     pub fn shapes(&self) -> &[WordHash] {
         &self.shapes
     }
@@ -83,7 +87,10 @@ impl Masked {
         let word = &self.text[start..];
         let hash = signature::hash(word);
         self.hashes.push(hash);
-        self.shapes.push(key_of(word).map_or(hash, |key| signature::hash(key).wrapping_add(1)));
+        self.shapes.push(match key_of(word) {
+            Some(key) => signature::hash(key).wrapping_add(1),
+            None => signature::hash_of_shape(word),
+        });
         self.ends.push(self.text.len());
     }
 

@@ -22,6 +22,7 @@ mod settle;
 mod signature;
 mod tally;
 mod trace;
+mod variants;
 
 pub use grouping::LogGrouping;
 

@@ -30,7 +30,7 @@ pub fn signature<'a>(words: impl Iterator<Item = &'a str>) -> String {
             out.push_str(VARIABLE);
             continue;
         }
-        let hash = hash(word);
+        let hash = hash_of_shape(word);
         // The low bits of FNV are the good ones only after folding.
         let folded = hash ^ (hash >> 32) ^ (hash >> 18);
         for shift in [0, 6, 12] {
@@ -45,6 +45,40 @@ pub fn hash(word: &str) -> u64 {
     let mut hash = Fnv::new();
     hash.add(word.as_bytes());
     hash.0
+}
+
+/// A hash of one word, where every mask (`<n>`, `<hex>`) counts as [`WILDCARD`]: which one it is depends on the value.
+pub fn hash_of_shape(word: &str) -> u64 {
+    let mut hash = Fnv::new();
+    let mut rest = word;
+    while let Some((start, end)) = mask_in(rest) {
+        hash.add(&rest.as_bytes()[..start]);
+        hash.add(WILDCARD.as_bytes());
+        rest = &rest[end..];
+    }
+    hash.add(rest.as_bytes());
+    hash.0
+}
+
+/// A word with every mask replaced by [`WILDCARD`].
+pub fn shape(word: &str) -> String {
+    let mut out = String::new();
+    let mut rest = word;
+    while let Some((start, end)) = mask_in(rest) {
+        out.push_str(&rest[..start]);
+        out.push_str(WILDCARD);
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+/// Where the first mask of a word is.
+fn mask_in(word: &str) -> Option<(usize, usize)> {
+    word.match_indices('<').find_map(|(start, _)| {
+        let length = word[start + 1..].find(|c: char| !c.is_ascii_lowercase())?;
+        let end = start + 1 + length;
+        (length > 0 && word[end..].starts_with('>')).then_some((start, end + 1))
+    })
 }
 
 /// Whether two signatures can be the same template: as long, no fixed word differs, and at least half of the
@@ -100,6 +134,25 @@ mod tests {
         assert_ne!(id(&["ab", "c"]), id(&["a", "bc"]));
         assert_eq!(id(&["abc"]), "fc17bb83ee07");
         assert_eq!(of("user <*> logged in"), "cjc***Bzpu7p");
+    }
+
+    #[test]
+    fn masks_are_alike_and_other_words_in_brackets_are_not() {
+        for (word, expected) in [
+            ("app.<hex>.js", "app.<*>.js"),
+            ("<n>x<n>", "<*>x<*>"),
+            ("<*>", "<*>"),
+            ("a<b", "a<b"),
+            ("<>", "<>"),
+            ("<<n>>", "<<*>>"),
+            ("<N>", "<N>"),
+            ("ü<ip>", "ü<*>"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(shape(word), expected);
+            assert_eq!(hash_of_shape(word), hash(expected), "{word}");
+        }
+        assert_eq!(of("read app.<hex>.js"), of("read app.<*>.js"));
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! What was observed of GPUs, and who held them, over a window: what `gpu_report` is given.
+//!
+//! Samples are thinned while they are read: however long the window is and however many GPUs there are, no more than what is
+//! handed over is held.
 
 use std::collections::BTreeMap;
 
 use cyberbrain_core::{
     ids::GpuUuid,
     staging::{
-        GpuHistory, GpuOrigin, GpuSample, LeaseSpan, ThrottleReasons, Window, XidEvent, samples_per_gpu, thin,
+        GpuHistory, GpuOrigin, GpuSample, LeaseSpan, Thinner, ThrottleReasons, Window, XidEvent,
+        samples_per_gpu,
     },
 };
+use futures::TryStreamExt as _;
 
 use super::{Conn, Error};
 
@@ -26,34 +31,7 @@ pub async fn read(connection: &mut Conn, window: Window) -> Result<Vec<GpuHistor
     )
     .fetch_all(&mut *connection)
     .await?;
-    let mut samples: BTreeMap<String, Vec<GpuSample>> = BTreeMap::new();
-    let rows = sqlx::query!(
-        // Card by card: the samples are found by card and time.
-        "select s.gpu_uuid, s.at, s.used_mib, s.reserved_mib, s.foreign_mib, s.utilization_percent,
-             s.temperature_celsius, s.throttle_reasons, s.ecc_corrected, s.ecc_uncorrected
-         from gpus g cross join lateral (
-             select * from gpu_samples where gpu_uuid = g.uuid and at >= $1 and at < $2 order by at) s
-         order by s.gpu_uuid, s.at",
-        window.from,
-        window.to,
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in rows {
-        samples.entry(row.gpu_uuid).or_default().push(GpuSample {
-            at: row.at,
-            used_mib: row.used_mib.unsigned_abs(),
-            reserved_mib: row.reserved_mib.unsigned_abs(),
-            foreign_mib: row.foreign_mib.unsigned_abs(),
-            utilization_percent: row.utilization_percent.and_then(|percent| u8::try_from(percent).ok()),
-            temperature_c: row.temperature_celsius.and_then(|celsius| u32::try_from(celsius).ok()),
-            throttle: row
-                .throttle_reasons
-                .map(|bits| ThrottleReasons::from_bits(u64::from(bits.unsigned_abs()))),
-            ecc_corrected: row.ecc_corrected.map(i64::unsigned_abs),
-            ecc_uncorrected: row.ecc_uncorrected.map(i64::unsigned_abs),
-        });
-    }
+    let mut samples = samples(connection, window).await?;
     let mut xids: BTreeMap<String, Vec<XidEvent>> = BTreeMap::new();
     let rows = sqlx::query!(
         "select x.gpu_uuid, x.at, x.xid
@@ -88,11 +66,10 @@ pub async fn read(connection: &mut Conn, window: Window) -> Result<Vec<GpuHistor
             reserved_mib: row.reserved_mib.unsigned_abs(),
         });
     }
-    let limit = samples_per_gpu(samples.len());
     Ok(gpus
         .into_iter()
         .filter_map(|gpu| {
-            let (samples, samples_left_out) = thin(samples.remove(&gpu.uuid).unwrap_or_default(), limit);
+            let (samples, samples_left_out) = samples.remove(&gpu.uuid).unwrap_or_default();
             let xids = xids.remove(&gpu.uuid).unwrap_or_default();
             let leases = leases.remove(&gpu.uuid).unwrap_or_default();
             (!samples.is_empty() || !xids.is_empty() || !leases.is_empty()).then(|| GpuHistory {
@@ -109,4 +86,54 @@ pub async fn read(connection: &mut Conn, window: Window) -> Result<Vec<GpuHistor
             })
         })
         .collect())
+}
+
+/// Samples by GPU, thinned, and how many of each are left out.
+async fn samples(
+    connection: &mut Conn,
+    window: Window,
+) -> Result<BTreeMap<String, (Vec<GpuSample>, u64)>, Error> {
+    let counts = sqlx::query!(
+        // Card by card: the samples are found by card and time.
+        r#"select g.uuid, s.samples as "samples!"
+           from gpus g cross join lateral (
+               select count(*) as samples from gpu_samples where gpu_uuid = g.uuid and at >= $1 and at < $2) s
+           where s.samples > 0"#,
+        window.from,
+        window.to,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let limit = samples_per_gpu(counts.len());
+    let mut thinned = BTreeMap::new();
+    for card in counts {
+        let mut thinner = Thinner::new(usize::try_from(card.samples).unwrap_or(usize::MAX), limit);
+        let mut rows = sqlx::query!(
+            "select at, used_mib, reserved_mib, foreign_mib, utilization_percent, temperature_celsius, throttle_reasons,
+                 ecc_corrected, ecc_uncorrected
+             from gpu_samples where gpu_uuid = $1 and at >= $2 and at < $3 order by at",
+            card.uuid,
+            window.from,
+            window.to,
+        )
+        .fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            thinner.push(GpuSample {
+                at: row.at,
+                used_mib: row.used_mib.unsigned_abs(),
+                reserved_mib: row.reserved_mib.unsigned_abs(),
+                foreign_mib: row.foreign_mib.unsigned_abs(),
+                utilization_percent: row.utilization_percent.and_then(|percent| u8::try_from(percent).ok()),
+                temperature_c: row.temperature_celsius.and_then(|celsius| u32::try_from(celsius).ok()),
+                throttle: row
+                    .throttle_reasons
+                    .map(|bits| ThrottleReasons::from_bits(u64::from(bits.unsigned_abs()))),
+                ecc_corrected: row.ecc_corrected.map(i64::unsigned_abs),
+                ecc_uncorrected: row.ecc_uncorrected.map(i64::unsigned_abs),
+            });
+        }
+        drop(rows);
+        thinned.insert(card.uuid, thinner.finish());
+    }
+    Ok(thinned)
 }

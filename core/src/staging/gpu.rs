@@ -84,7 +84,7 @@ pub struct GpuHistory {
     pub origin: GpuOrigin,
     /// In order of time.
     pub samples: Vec<GpuSample>,
-    /// Kept samples that are not among `samples`, because there were too many: see [`thin`](super::thin).
+    /// Kept samples that are not among `samples`, because there were too many: see [`Thinner`](super::Thinner).
     #[serde(default)]
     pub samples_left_out: u64,
     /// Critical errors (XIDs) that its driver reported, in order of time.

@@ -38,7 +38,7 @@ pub use logs::{
     LeftOut, LogIndex, LogLine, LogReading, LogSource, LogStream, MAX_LEFT_OUT_NAMES, MalformedLine,
     parse_line,
 };
-pub use thin::{MAX_STAGED_SAMPLES, samples_per_gpu, thin};
+pub use thin::{MAX_STAGED_SAMPLES, Thinner, samples_per_gpu};
 
 /// Where the staged files are, inside the container.
 pub const INPUT_DIR: &str = "/input";

@@ -109,7 +109,8 @@ fn summary(window: Window, gpus: &[GpuHistory], facts: &[Facts]) -> String {
         let _ = writeln!(
             out,
             "- Of {} kept samples {} are not looked at here, because there are too many: of each stretch of time the least and the \
-             most busy sample are, and slowed ones. Extremes are exact; means, percentiles and times are of these.",
+             most busy sample are, slowed ones, and those with the extremes of memory and temperature. Extremes are exact; counts, \
+             means, percentiles and times are of these.",
             number(samples + left_out),
             number(left_out)
         );

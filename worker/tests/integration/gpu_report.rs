@@ -5,8 +5,8 @@ use cyberbrain_core::{
     ids::GpuUuid,
     outcome::{GpuReport, JobResult, MemorySpread, Throttled, UtilizationSpread},
     staging::{
-        GPU_FILE, GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, ThrottleReasons, Window, XidEvent,
-        thin,
+        GPU_FILE, GpuHistory, GpuOrigin, GpuSample, GpuWindow, LeaseSpan, Thinner, ThrottleReasons, Window,
+        XidEvent,
     },
 };
 use cyberbrain_worker::{Error, Job};
@@ -219,20 +219,20 @@ fn samples_that_were_not_staged_are_told() {
 fn times_of_a_thinned_day_stay_near_the_truth() {
     let mut card = gpu(0, 24_576, &[], vec![lease(1, 0, None, 24_576)]);
     // Idle for a quarter of each four hours; 10 s apart.
-    card.samples = (0..8_640_i64)
-        .map(|at| GpuSample {
-            at: start() + TimeDelta::seconds(at * 10),
-            used_mib: 1_000,
-            reserved_mib: 24_576,
-            foreign_mib: 0,
-            utilization_percent: Some(if at % 1_440 < 360 { 0 } else { 40 + (at % 7) as u8 }),
-            temperature_c: None,
-            throttle: None,
-            ecc_corrected: None,
-            ecc_uncorrected: None,
-        })
-        .collect();
-    (card.samples, card.samples_left_out) = thin(card.samples, 1_875);
+    let mut thinner = Thinner::new(8_640, 1_875);
+    let day = (0..8_640_i64).map(|at| GpuSample {
+        at: start() + TimeDelta::seconds(at * 10),
+        used_mib: 1_000,
+        reserved_mib: 24_576,
+        foreign_mib: 0,
+        utilization_percent: Some(if at % 1_440 < 360 { 0 } else { 40 + (at % 7) as u8 }),
+        temperature_c: None,
+        throttle: None,
+        ecc_corrected: None,
+        ecc_uncorrected: None,
+    });
+    day.for_each(|sample| thinner.push(sample));
+    (card.samples, card.samples_left_out) = thinner.finish();
     let worker = Worker::of("gpu_report");
     let window = Window { from: start(), to: start() + TimeDelta::hours(24) };
     worker.stage(GPU_FILE, &GpuWindow { window, gpus: vec![card] });

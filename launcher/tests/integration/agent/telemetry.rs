@@ -75,11 +75,12 @@ async fn a_history_is_bounded_whatever_was_kept() {
     .execute(&world.pool)
     .await
     .unwrap();
-    // A day of samples, of which one was slowed and told of errors.
+    // A day of samples, of which one was slowed; single peaks of memory and heat, while the card was neither idle nor most busy.
     sqlx::query(
         "insert into gpu_samples (gpu_uuid, at, used_mib, reserved_mib, foreign_mib, utilization_percent,
              temperature_celsius, throttle_reasons, ecc_corrected, ecc_uncorrected)
-         select 'GPU-' || g, now() - make_interval(secs => s * 10), 81000 + s % 500, 80000, 1000, s % 101, 60,
+         select 'GPU-' || g, now() - make_interval(secs => s * 10), case s when 4321 then 81555 when 4322 then 7 else 40000 + s % 500 end,
+             80000, case s when 3210 then 33333 else 1000 end, s % 101, case s when 2222 then 97 else 60 end,
              case when s = 5000 then 64 else 0 end, 7, 1
          from generate_series(0, $1 - 1) g, generate_series(1, $2) s",
     )
@@ -109,6 +110,10 @@ async fn a_history_is_bounded_whatever_was_kept() {
         assert_eq!(slow, 1, "the one slowed sample of {}", gpu.uuid);
         let most = gpu.samples.iter().filter_map(|sample| sample.utilization_percent).max();
         assert_eq!(most, Some(100));
+        let used = || gpu.samples.iter().map(|sample| sample.used_mib);
+        assert_eq!((used().min(), used().max()), (Some(7), Some(81_555)));
+        assert_eq!(gpu.samples.iter().map(|sample| sample.foreign_mib).max(), Some(33_333));
+        assert_eq!(gpu.samples.iter().filter_map(|sample| sample.temperature_c).max(), Some(97));
     }
     let bytes = serde_json::to_vec(&histories).unwrap().len();
     println!("{staged} samples staged of {}, {bytes} bytes", GPUS * DAY);

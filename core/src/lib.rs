@@ -15,6 +15,7 @@ pub use utoipa;
 pub mod audit;
 pub mod grant;
 pub mod ids;
+pub mod job_kind;
 pub mod lifecycle;
 pub mod outcome;
 pub mod placement;

@@ -3,6 +3,7 @@
 
 use chrono::Utc;
 use cyberbrain_core::{
+    job_kind::JobKind,
     outcome::{
         CustomResult, CustomValue, GpuReport, JobResult, LogTriage, ModelOpinion, REPORT_FILE, RESULT_FILE,
         ServiceMap, SeverityCounts,
@@ -18,7 +19,8 @@ pub(crate) fn outputs(plan: &ContainerPlan) -> Vec<OutputFile> {
         Purpose::Worker(worker) => worker.task_key.as_str(),
         Purpose::Helper { .. } => "",
     };
-    let result = serde_json::to_vec(&result(task_key)).expect("results serialize: all keys are text");
+    let result =
+        serde_json::to_vec(&result(JobKind::of(task_key))).expect("results serialize: all keys are text");
     let report = b"# Simulated\n\nNothing ran: this host is simulated.\n".to_vec();
     vec![
         OutputFile { name: RESULT_FILE.to_owned(), bytes: result },
@@ -26,10 +28,10 @@ pub(crate) fn outputs(plan: &ContainerPlan) -> Vec<OutputFile> {
     ]
 }
 
-fn result(task_key: &str) -> JobResult {
+fn result(kind: JobKind) -> JobResult {
     let now = Utc::now();
-    match task_key {
-        "log_triage" => JobResult::LogTriage(LogTriage {
+    match kind {
+        JobKind::LogTriage => JobResult::LogTriage(LogTriage {
             window: None,
             compared_with: None,
             entries: 0,
@@ -50,14 +52,14 @@ fn result(task_key: &str) -> JobResult {
             findings_left_out: 0,
             model: ModelOpinion::default(),
         }),
-        "gpu_report" => JobResult::GpuReport(GpuReport {
+        JobKind::GpuReport => JobResult::GpuReport(GpuReport {
             window: Window { from: now, to: now },
             gpus: Vec::new(),
             gpus_left_out: 0,
             overlaps: Vec::new(),
             overlaps_left_out: 0,
         }),
-        "service_map" => JobResult::ServiceMap(ServiceMap {
+        JobKind::ServiceMap => JobResult::ServiceMap(ServiceMap {
             taken_at: now,
             host: "simulated".to_owned(),
             services: Vec::new(),
@@ -71,7 +73,7 @@ fn result(task_key: &str) -> JobResult {
             changes: Vec::new(),
             changes_left_out: 0,
         }),
-        _ => JobResult::Custom(CustomResult {
+        JobKind::Custom => JobResult::Custom(CustomResult {
             values: [("simulated".to_owned(), CustomValue::Bool(true))].into(),
         }),
     }
@@ -79,14 +81,14 @@ fn result(task_key: &str) -> JobResult {
 
 #[cfg(test)]
 mod tests {
-    use cyberbrain_core::outcome::validate;
+    use cyberbrain_core::{job_kind::JobKind, outcome::validate};
 
     use super::result;
 
     #[test]
     fn every_result_is_one_that_is_taken() {
-        for key in ["log_triage", "gpu_report", "service_map", "anything"] {
-            assert_eq!(validate(&result(key)), Ok(()), "{key}");
+        for &kind in JobKind::ALL {
+            assert_eq!((result(kind).kind(), validate(&result(kind))), (kind, Ok(())));
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use cyberbrain_core::{
     ids::{DirectiveId, JobId},
+    job_kind::JobKind,
     spec::{
         DirectiveType, GpuRequest, ImageRef, JobScope, JobSpec, Network, OnHostLost, Resources, RetryPolicy,
         Timeouts,
@@ -28,21 +29,21 @@ const DIRECTIVES: [DirectiveSeed; 4] = [
         name: "Log triage",
         description: "Find what is wrong in the logs of the allow-listed containers",
         text: include_str!("seed_texts/d1_log_triage.md"),
-        jobs: &["log_triage"],
+        jobs: &[JobKind::LogTriage.as_str()],
     },
     DirectiveSeed {
         kind: DirectiveType::D2,
         name: "GPU report",
         description: "Report how the GPUs were used",
         text: include_str!("seed_texts/d2_gpu_report.md"),
-        jobs: &["gpu_report"],
+        jobs: &[JobKind::GpuReport.as_str()],
     },
     DirectiveSeed {
         kind: DirectiveType::D3,
         name: "Service map",
         description: "Map the services of each host and how they are connected",
         text: include_str!("seed_texts/d3_service_map.md"),
-        jobs: &["service_map"],
+        jobs: &[JobKind::ServiceMap.as_str()],
     },
     DirectiveSeed {
         kind: DirectiveType::D4,
@@ -68,7 +69,7 @@ struct JobSeed {
 
 const JOBS: [JobSeed; 3] = [
     JobSeed {
-        key: "log_triage",
+        key: JobKind::LogTriage.as_str(),
         alias: "task1",
         name: "Log triage",
         description: "Severities, message templates, stack traces and what is new in the logs of a host",
@@ -80,7 +81,7 @@ const JOBS: [JobSeed; 3] = [
         network: Network::Bridge,
     },
     JobSeed {
-        key: "gpu_report",
+        key: JobKind::GpuReport.as_str(),
         alias: "task2",
         name: "GPU report",
         description: "Use of the GPUs over the window, from the kept samples",
@@ -92,7 +93,7 @@ const JOBS: [JobSeed; 3] = [
         network: Network::None,
     },
     JobSeed {
-        key: "service_map",
+        key: JobKind::ServiceMap.as_str(),
         alias: "task3",
         name: "Service map",
         description: "Services of a host and how they are connected, from the container inventory",

@@ -2,48 +2,74 @@
 //!
 //! Params of other jobs are theirs. A Run's own params are those of all its RunJobs, so what a job doesn't know is left alone.
 
-use cyberbrain_core::staging::LogParams;
+use cyberbrain_core::{
+    job_kind::JobKind,
+    staging::{GpuReportParams, LogParams, ServiceMapParams},
+};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::problem::{Pointer, Problems};
 
 /// Checks what a RunJob of this job is given: the Run's params, and its own, which go before them.
 pub(super) fn check(
-    task_key: &str,
+    kind: JobKind,
     of_run: Option<&Map<String, Value>>,
     own: Option<&Map<String, Value>>,
     at: &Pointer<'_>,
     problems: &mut Problems,
 ) {
-    if task_key != "log_triage" {
-        return;
-    }
     let all: Map<String, Value> =
         of_run.into_iter().chain(own).flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let mut add = |key: &str, detail: String| {
-        let root = Pointer::Root;
-        if own.is_some_and(|own| own.contains_key(key)) {
-            problems.add(&at.key("params").key(key), detail);
-        } else {
-            problems.add(&root.key("params").key(key), detail);
+    if let Err(Wrong { key, detail }) = problem(kind, all) {
+        let (root, place) =
+            (Pointer::Root, if own.is_some_and(|own| own.contains_key(key)) { Some(at) } else { None });
+        problems.add(&place.unwrap_or(&root).key("params").key(key), detail);
+    }
+}
+
+/// One param that is wrong.
+struct Wrong {
+    key: &'static str,
+    detail: String,
+}
+
+fn problem(kind: JobKind, all: Map<String, Value>) -> Result<(), Wrong> {
+    match kind {
+        JobKind::LogTriage => {
+            const TIME: &str = "a time such as 2026-01-31T06:00:00Z";
+            each_is::<LogParams>(
+                &all,
+                &[
+                    ("since", TIME),
+                    ("until", TIME),
+                    ("window_hours", "a number of hours"),
+                    ("containers", "a list of names"),
+                    ("llm_notes", "true or false"),
+                ],
+            )?;
+            let wrong = |error: serde_json::Error| Wrong { key: "since", detail: error.to_string() };
+            let params: LogParams = serde_json::from_value(all.into()).map_err(wrong)?;
+            params.span().map(|_| ()).map_err(|bad| Wrong { key: bad.key(), detail: bad.to_string() })
         }
-    };
-    for key in ["since", "until", "window_hours", "containers", "llm_notes"] {
+        JobKind::GpuReport => {
+            each_is::<GpuReportParams>(&all, &[("window_hours", "a number of hours up to 744")])
+        }
+        JobKind::ServiceMap => each_is::<ServiceMapParams>(&all, &[("scope", "allowlist or all")]),
+        JobKind::Custom => Ok(()),
+    }
+}
+
+/// Whether each param alone has its form.
+fn each_is<P: DeserializeOwned>(
+    all: &Map<String, Value>,
+    forms: &[(&'static str, &str)],
+) -> Result<(), Wrong> {
+    for &(key, form) in forms {
         let Some(value) = all.get(key) else { continue };
         let alone = Map::from_iter([(key.to_owned(), value.clone())]);
-        if let Err(error) = serde_json::from_value::<LogParams>(alone.into()) {
-            add(
-                key,
-                format!(
-                    "{error}; since and until are times such as 2026-01-31T06:00:00Z, window_hours is a number, containers are names, llm_notes is true or false"
-                ),
-            );
-            return;
-        }
+        serde_json::from_value::<P>(alone.into())
+            .map_err(|error| Wrong { key, detail: format!("{error}; {key} is {form}") })?;
     }
-    match serde_json::from_value::<LogParams>(all.into()).map(|params| params.span()) {
-        Ok(Ok(_)) => {}
-        Ok(Err(bad)) => add(bad.key(), bad.to_string()),
-        Err(error) => add("since", error.to_string()),
-    }
+    Ok(())
 }

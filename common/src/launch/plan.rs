@@ -9,6 +9,7 @@ use std::{
 
 use cyberbrain_core::{
     ids::{JobId, UploadId},
+    job_kind::JobKind,
     placement::Request,
     run::{CUSTOM_DIRECTIVE_NAME, DirectiveSnapshot},
     spec::{DirectiveType, GpuRequest, ImageRef, JobSpec},
@@ -242,7 +243,13 @@ impl<'a> Planner<'a> {
             }
         }
         let (of_run, own) = (self.request.params.as_ref(), run_job.params.as_ref());
-        builtin::check(&job.task_key, of_run.map(Params::as_map), own.map(Params::as_map), at, problems);
+        builtin::check(
+            JobKind::of(&job.task_key),
+            of_run.map(Params::as_map),
+            own.map(Params::as_map),
+            at,
+            problems,
+        );
         let image = self.check_image(job, &place, problems)?;
         if let Some(wish) = &run_job.gpu {
             check_vram(wish, image, &at.key("gpu").key("min_vram_mib"), problems);

@@ -297,31 +297,56 @@ fn a_text_of_ones_own_keeps_the_rules_and_is_called_custom() {
 }
 
 #[test]
-fn a_triage_is_refused_params_that_it_could_not_work_with() {
+fn a_built_in_job_is_refused_params_that_it_could_not_work_with() {
+    use JobKind::{Custom, GpuReport, LogTriage, ServiceMap};
+    use cyberbrain_core::job_kind::JobKind;
+
     use super::{
         builtin,
         problem::{Pointer, Problems},
     };
-    let cases: Vec<(Value, Value, &[&str])> = vec![
-        (json!({}), json!({}), &[]),
-        (json!({ "anything": 1 }), json!({ "window_hours": 6, "containers": ["web"] }), &[]),
+    let cases: Vec<(JobKind, Value, Value, &[&str])> = vec![
+        (LogTriage, json!({}), json!({}), &[]),
+        (LogTriage, json!({ "anything": 1 }), json!({ "window_hours": 6, "containers": ["web"] }), &[]),
         (
+            LogTriage,
             json!({ "since": "2026-01-31T06:00:00Z" }),
             json!({ "until": "2026-01-31T07:00:00+01:00" }),
             &["/run_jobs/0/params/until"],
         ),
-        (json!({ "since": "2026-01-31T06:00:00Z" }), json!({ "until": "2026-02-01T00:00:00Z" }), &[]),
-        (json!({ "since": "yesterday" }), json!({}), &["/params/since"]),
-        (json!({}), json!({ "since": 5 }), &["/run_jobs/0/params/since"]),
-        (json!({ "window_hours": -1 }), json!({}), &["/params/window_hours"]),
-        (json!({ "window_hours": -1 }), json!({ "window_hours": 1 }), &[]),
-        (json!({}), json!({ "window_hours": "6" }), &["/run_jobs/0/params/window_hours"]),
-        (json!({}), json!({ "containers": "web" }), &["/run_jobs/0/params/containers"]),
-        (json!({ "until": "2026-02-01T00:00:00Z" }), json!({}), &["/params/until"]),
-        (json!({ "since": "2026-01-31T06:00:00Z", "window_hours": 1 }), json!({}), &["/params/window_hours"]),
+        (
+            LogTriage,
+            json!({ "since": "2026-01-31T06:00:00Z" }),
+            json!({ "until": "2026-02-01T00:00:00Z" }),
+            &[],
+        ),
+        (LogTriage, json!({ "since": "yesterday" }), json!({}), &["/params/since"]),
+        (LogTriage, json!({}), json!({ "since": 5 }), &["/run_jobs/0/params/since"]),
+        (LogTriage, json!({ "window_hours": -1 }), json!({}), &["/params/window_hours"]),
+        (LogTriage, json!({ "window_hours": -1 }), json!({ "window_hours": 1 }), &[]),
+        (LogTriage, json!({}), json!({ "window_hours": "6" }), &["/run_jobs/0/params/window_hours"]),
+        (LogTriage, json!({}), json!({ "containers": "web" }), &["/run_jobs/0/params/containers"]),
+        (LogTriage, json!({ "until": "2026-02-01T00:00:00Z" }), json!({}), &["/params/until"]),
+        (
+            LogTriage,
+            json!({ "since": "2026-01-31T06:00:00Z", "window_hours": 1 }),
+            json!({}),
+            &["/params/window_hours"],
+        ),
+        (GpuReport, json!({ "since": 5, "window_hours": 744 }), json!({}), &[]),
+        (GpuReport, json!({ "window_hours": 745 }), json!({}), &["/params/window_hours"]),
+        (
+            GpuReport,
+            json!({ "window_hours": 745 }),
+            json!({ "window_hours": 0 }),
+            &["/run_jobs/0/params/window_hours"],
+        ),
+        (ServiceMap, json!({ "scope": "all", "window_hours": 745 }), json!({}), &[]),
+        (ServiceMap, json!({}), json!({ "scope": "everything" }), &["/run_jobs/0/params/scope"]),
     ];
-    for (of_run, own, expected) in cases {
-        for (job, expected) in [("log_triage", expected), ("embed", &[])] {
+    for (kind, of_run, own, expected) in cases {
+        // What is wrong for one is nothing to a job that does not know it.
+        for (job, expected) in [(kind, expected), (Custom, &[])] {
             let mut problems = Problems::default();
             let of_jobs = Pointer::Key(&Pointer::Root, "run_jobs");
             builtin::check(job, of_run.as_object(), own.as_object(), &of_jobs.index(0), &mut problems);

@@ -26,6 +26,8 @@ mod validate;
 
 use serde::{Deserialize, Serialize};
 
+use crate::job_kind::JobKind;
+
 pub use cause::{AskFailure, Cause, FindingCause, ModelOpinion, ModelUse};
 pub use custom::{CustomResult, CustomValue, MAX_CUSTOM_VALUES};
 pub use gpu_report::{
@@ -64,4 +66,17 @@ pub enum JobResult {
     GpuReport(GpuReport),
     ServiceMap(ServiceMap),
     Custom(CustomResult),
+}
+
+impl JobResult {
+    /// The kind of job that leaves such a result.
+    #[must_use]
+    pub const fn kind(&self) -> JobKind {
+        match self {
+            Self::LogTriage(_) => JobKind::LogTriage,
+            Self::GpuReport(_) => JobKind::GpuReport,
+            Self::ServiceMap(_) => JobKind::ServiceMap,
+            Self::Custom(_) => JobKind::Custom,
+        }
+    }
 }

@@ -12,8 +12,11 @@ use std::{
 };
 
 use cyberbrain_common::db::artifacts::{ArtifactFile, ArtifactType};
-use cyberbrain_core::outcome::{
-    self, JobResult, MAX_REPORT_BYTES, MAX_RESULT_BYTES, OutputSchema, REPORT_FILE, RESULT_FILE, validate,
+use cyberbrain_core::{
+    job_kind::JobKind,
+    outcome::{
+        self, JobResult, MAX_REPORT_BYTES, MAX_RESULT_BYTES, OutputSchema, REPORT_FILE, RESULT_FILE, validate,
+    },
 };
 use sha2::{Digest, Sha256};
 
@@ -101,14 +104,7 @@ fn read_result(out: &Beneath) -> Result<JobResult, ResultProblem> {
 
 /// A built-in job's result is of its own kind; all other jobs leave custom results.
 fn fits(result: JobResult, task_key: &str) -> Result<JobResult, ResultProblem> {
-    let fits = match (&result, task_key) {
-        (JobResult::LogTriage(_), "log_triage")
-        | (JobResult::GpuReport(_), "gpu_report")
-        | (JobResult::ServiceMap(_), "service_map") => true,
-        (JobResult::Custom(_), key) => !matches!(key, "log_triage" | "gpu_report" | "service_map"),
-        (JobResult::LogTriage(_) | JobResult::GpuReport(_) | JobResult::ServiceMap(_), _) => false,
-    };
-    if fits { Ok(result) } else { Err(ResultProblem::WrongKind) }
+    if result.kind() == JobKind::of(task_key) { Ok(result) } else { Err(ResultProblem::WrongKind) }
 }
 
 /// What the job itself says of its result, if it does.

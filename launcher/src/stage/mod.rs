@@ -24,7 +24,10 @@ use cyberbrain_common::db::{
     staging::{self as rows, Cursor},
     supervision::Assignment,
 };
-use cyberbrain_core::staging::{DIRECTIVE_FILE, JOB_FILE, JobInput, PREVIOUS_FILE};
+use cyberbrain_core::{
+    job_kind::JobKind,
+    staging::{DIRECTIVE_FILE, JOB_FILE, JobInput, PREVIOUS_FILE},
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -77,26 +80,6 @@ struct Read {
     until: DateTime<Utc>,
 }
 
-/// What a job reads beside its `job.json`, by its key. Custom jobs read nothing of the installation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Needs {
-    Logs,
-    GpuSamples,
-    Inventory,
-    Nothing,
-}
-
-impl Needs {
-    fn of(task_key: &str) -> Self {
-        match task_key {
-            "log_triage" => Self::Logs,
-            "gpu_report" => Self::GpuSamples,
-            "service_map" => Self::Inventory,
-            _ => Self::Nothing,
-        }
-    }
-}
-
 /// Stages everything for one attempt.
 pub(crate) async fn stage(agent: &Arc<Agent>, job: &Assignment, dir: &AttemptDir) -> Result<Staged, Error> {
     match timeout(STAGE_LIMIT, stage_all(agent, job, dir)).await {
@@ -109,16 +92,17 @@ async fn stage_all(agent: &Arc<Agent>, job: &Assignment, dir: &AttemptDir) -> Re
     prepare(agent, dir).await?;
     let uploads = uploads::stage(&agent.layout.uploads, job, dir).await?;
     let mut notes = Notes::default();
-    let window = match Needs::of(&job.task_key) {
-        Needs::Nothing => None,
-        Needs::Logs => {
+    let window = match JobKind::of(&job.task_key) {
+        // They read nothing of the installation.
+        JobKind::Custom => None,
+        JobKind::LogTriage => {
             let staged = logs::stage(agent, job, dir).await?;
             notes.cursors = staged.read;
             stage_previous(agent, job, dir).await?;
             staged.window
         }
-        Needs::GpuSamples => Some(gpus::stage(agent, job, dir).await?),
-        Needs::Inventory => {
+        JobKind::GpuReport => Some(gpus::stage(agent, job, dir).await?),
+        JobKind::ServiceMap => {
             inventory::stage(agent, job, dir).await?;
             stage_previous(agent, job, dir).await?;
             None

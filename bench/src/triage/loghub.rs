@@ -1,5 +1,6 @@
 //! The labelled samples of LogHub (Zhu, He, He, Liu and Lyu, ISSRE 2023), for whoever has fetched them: real logs of
-//! real systems. They are not part of this repository, and nothing depends on them.
+//! real systems. They are not part of this repository, and nothing depends on them. Two details of
+//! `variants` come from them: names of days and months are variables, and a quote may open a phrase.
 
 use std::{fs, path::Path};
 

@@ -6,7 +6,7 @@
 
 mod accuracy;
 mod formats;
-mod held_out;
+mod later;
 mod loghub;
 mod memory;
 mod random;
@@ -45,8 +45,10 @@ fn table(lines: usize, seed: u64) {
     for format in FORMATS {
         let (Accuracy { grouping, found, truly }, bytes, took) = measure(format, seed, lines);
         let use_of = match format.use_of {
-            Use::Tuned => "tuned",
-            Use::HeldOut => "held out",
+            Use::Tuned => "tuned".to_owned(),
+            Use::Later { first_percent } => {
+                format!("later, at first {:.2}", f64::from(first_percent) / 100.0)
+            }
         };
         let seconds = took.as_secs_f64().max(1e-9);
         let (per_second, megabytes) = (lines as f64 / seconds, bytes as f64 / seconds / 1e6);

@@ -180,7 +180,11 @@ fn mask_token(token: &str, before: Secret, out: &mut String) -> Secret {
             out.push_str(token);
             return Secret::Next;
         }
-        out.push_str("<secret>");
+        if is_answer(token) {
+            out.push_str(token);
+        } else {
+            out.push_str("<secret>");
+        }
         return Secret::No;
     }
     if token.eq_ignore_ascii_case("bearer") {
@@ -196,6 +200,12 @@ fn mask_token(token: &str, before: Secret, out: &mut String) -> Secret {
         return Secret::No;
     }
     mask_pieces(token, out)
+}
+
+/// `using password: YES` tells whether there was a secret, not which.
+fn is_answer(token: &str) -> bool {
+    let bare = token.trim_matches(['"', '\'', ')', ',', ';', '.']);
+    ["yes", "no", "true", "false", "none", "null"].iter().any(|answer| bare.eq_ignore_ascii_case(answer))
 }
 
 /// Masks the pieces between delimiters, which stay.

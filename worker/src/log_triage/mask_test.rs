@@ -35,6 +35,7 @@ fn what_varies_is_replaced() {
         ("key sk0live0a1b2c3d4e5f6g7h8", "key <id>"),
         ("password=hunter2 user=bob", "password=<secret> user=bob"),
         ("Password: hunter2", "Password: <secret>"),
+        ("(using password: YES) token: nothing", "(using password: YES) token: <secret>"),
         ("Authorization: Bearer abc rest", "Authorization: Bearer <secret> rest"),
         ("token='abc' next", "token='<secret>' next"),
         ("password authentication failed", "password authentication failed"),

@@ -53,7 +53,11 @@ fn without_name(words: &[Box<str>]) -> Option<Vec<Box<str>>> {
 fn without_ending(words: &[Box<str>]) -> Option<Vec<Box<str>>> {
     let end = words.iter().rposition(|word| word.len() > 1 && word.ends_with(':'))? + 1;
     let (lead_in, ending) = words.split_at(end);
-    let is_plain = |word: &str| word == WILDCARD || !word.contains(['<', '=', '"']);
+    let is_plain = |word: &str| {
+        // The whole reason may be quoted, and its first word stand where a secret might.
+        let word = word.trim_end_matches(['"', '\'', ')', ']']);
+        word == WILDCARD || word == "<secret>" || !word.contains(['<', '=', '"'])
+    };
     let is_reason = end >= LEAD_IN && (1..=ENDING).contains(&ending.len());
     (is_reason && ending.iter().all(|word| is_plain(word))).then(|| [lead_in, &[WILDCARD.into()]].concat())
 }
@@ -151,6 +155,14 @@ mod tests {
         let (texts, numbers) = settled(&mails("could not send the mail to a@b.example"));
         assert_eq!(texts, ["could not send the mail to <email>: <*>", "other thing"]);
         assert_eq!(numbers, [0, 0, 0, 0, 1]);
+        let quoted: Vec<String> = reasons
+            .iter()
+            .map(|reason| {
+                format!("lease gone: id=17 for node seven error=\"failed to revoke token: {reason}\"")
+            })
+            .collect();
+        let (texts, _) = settled(&quoted);
+        assert_eq!(texts, ["lease gone: id=<n> for node seven error=\"failed to revoke token: <*>"]);
         let (texts, _) = settled(&mails("the mailer"));
         assert_eq!(texts.len(), 5, "a short lead-in may be the name of a logger");
     }

@@ -5,8 +5,8 @@
 //! few again and again. So the messages of a template are counted apart by their plain words in the places that vary,
 //! until a place has had more than [`FEW`] values. At the end few and frequent ones become templates of their own.
 //!
-//! A plain word is one of letters only, perhaps with a punctuation mark behind it. What is quoted, has a digit or
-//! follows `key=` is a variable at once. Bounded: [`MAX_VARIANTS`] per template; and [`Room`], which the tree sets.
+//! A plain word has letters and perhaps a hyphen, and a mark before or behind it. What is quoted, has a digit or follows
+//! `key=` is a variable at once. Bounded: [`MAX_VARIANTS`] per template; and [`Room`], which the tree sets.
 //! Deliberately absent: knowledge of what words mean.
 
 use super::mask::WordHash;
@@ -157,7 +157,7 @@ impl Variants {
     }
 }
 
-/// Of letters only. A mark may open or end a phrase here; what is enclosed as one word is a name.
+/// Of letters, perhaps joined by hyphens or underscores. A mark may open or end a phrase here; what is enclosed as one word is a name.
 fn is_plain(word: &str) -> bool {
     let opened = word.strip_prefix(['"', '\'', '(', '[']);
     let ended = word.strip_suffix(['.', ',', ';', ':', '!', '"', '\'', ')', ']']);
@@ -166,7 +166,8 @@ fn is_plain(word: &str) -> bool {
         (None, None) => word,
         (Some(_), Some(_)) => return false,
     };
-    !bare.is_empty() && bare.chars().all(char::is_alphabetic) && !CALENDAR.contains(&bare)
+    let has_letters = |part: &str| !part.is_empty() && part.chars().all(char::is_alphabetic);
+    bare.split(['-', '_']).all(has_letters) && !CALENDAR.contains(&bare)
 }
 
 /// Parts of a date that was written out.

@@ -46,7 +46,7 @@ fn few_words_again_and_again_are_messages_of_their_own() {
         let (mark, end) = word;
         let messages = each(
             &format!("port 7 of the bridge entered {mark}"),
-            &["blocking", "learning", "forwarding"],
+            &["blocking", "learning", "half-open"],
             &format!("{end} state"),
         );
         let texts: Vec<String> = messages.iter().map(|message| message.replace('7', "<n>")).collect();
@@ -78,7 +78,7 @@ fn what_is_written_like_a_value_is_a_variable() {
         ("'up'", "'down'"),
         ("(up)", "(down)"),
         ("up-1", "down-1"),
-        ("link_up", "link_down"),
+        ("-up", "-down"),
         ("a.up", "a.down"),
         ("Jun", "Jul"),
         ("up", "down-2"),

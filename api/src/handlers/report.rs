@@ -14,6 +14,7 @@ use crate::{
     extract::{Form, Id, accepted_form},
     pages,
     problem::{Kind, Problem},
+    views::ReportJson,
 };
 
 const MARKDOWN: HeaderValue = HeaderValue::from_static("text/markdown; charset=utf-8");
@@ -37,7 +38,7 @@ pub(crate) async fn report(
             report.markdown.map(|text| ([(header::CONTENT_TYPE, MARKDOWN)], text).into_response())
         }
         Form::Html => report.markdown.map(|text| pages::report(id, &text)).transpose()?,
-        Form::Json | Form::Csv => report.json.map(|value| Json(value).into_response()),
+        Form::Json | Form::Csv => report.json.map(|value| Json(ReportJson(value)).into_response()),
     };
     let mut response = body.ok_or_else(|| Problem::not_found("report of run", id))?;
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));

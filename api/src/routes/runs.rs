@@ -7,9 +7,9 @@ use cyberbrain_core::lifecycle::RunStatus;
 use super::{Answer, Content, Method, OPERATOR, QueryParameter, Route, Takes, VIEWER, json, query::CURSOR};
 use crate::{
     handlers::{artifacts, launch, report, run_jobs, runs},
-    openapi::{any_object, of},
+    openapi::of,
     problem::Kind,
-    views::{ArtifactPage, ExplainView, RunJobDetail, RunPage, RunView},
+    views::{ArtifactPage, ExplainView, ReportJson, RunJobDetail, RunPage, RunView},
 };
 
 const SINCE: &str = "true: only runs created after the last successful run finished, with job the last one that holds that \
@@ -83,7 +83,7 @@ pub(super) const ROUTES: &[Route] = &[
         answers: &[Answer {
             status: 200,
             about: "The report.",
-            content: Content::JsonOrText(any_object, &["text/markdown", "text/html"]),
+            content: Content::JsonOrText(of::<ReportJson>, &["text/markdown", "text/html"]),
         }],
         refuses: &[Kind::RunNotFinished, Kind::NotAcceptable],
         handler: || get(report::report),

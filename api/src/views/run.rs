@@ -12,7 +12,6 @@ use cyberbrain_core::{
     spec::DirectiveType,
 };
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::RunJobView;
@@ -105,18 +104,6 @@ impl RunView {
     pub(crate) fn jobs_ended(&self) -> (usize, usize) {
         (self.run_jobs.iter().filter(|job| job.has_ended()).count(), self.run_jobs.len())
     }
-}
-
-/// The report of a Run in both forms.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct ReportView {
-    pub id: RunId,
-    pub status: RunStatus,
-    pub markdown: String,
-    /// The same as data.
-    #[schema(value_type = Object)]
-    pub report: Value,
-    pub tokens: TokensView,
 }
 
 /// A Run in a list.

@@ -108,3 +108,46 @@ fn the_document_is_whole_and_its_names_are_unique() {
         assert!(DOCUMENT.pointer(pointer).is_some(), "{reference} leads nowhere");
     }
 }
+
+/// The report's schema is published by itself too: the same, in one document.
+#[test]
+fn the_document_holds_the_published_schema_of_reports() {
+    /// `RunReportUsage` is `usage`; `None` for the whole.
+    fn part(name: &str) -> Option<String> {
+        let mut letters = name.strip_prefix("RunReport").expect("a part of the report").chars();
+        let first = letters.next()?.to_ascii_lowercase();
+        Some(std::iter::once(first).chain(letters).collect())
+    }
+    fn relink(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(target)) = fields.get_mut("$ref") {
+                    let name = target.strip_prefix("#/components/schemas/").expect("a component");
+                    *target = format!("#/$defs/{}", part(name).unwrap());
+                }
+                fields.values_mut().for_each(relink);
+            }
+            Value::Array(items) => items.iter_mut().for_each(relink),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let components = DOCUMENT["components"]["schemas"].as_object().unwrap();
+    let (mut whole, mut defs) = (None, serde_json::Map::new());
+    for (name, schema) in components.iter().filter(|(name, _)| name.starts_with("RunReport")) {
+        let mut schema = schema.clone();
+        relink(&mut schema);
+        match part(name) {
+            Some(part) => _ = defs.insert(part, schema),
+            None => whole = Some(schema),
+        }
+    }
+    let mut found = whole.expect("the whole is a component");
+    found["$defs"] = Value::Object(defs);
+    let mut published: Value = serde_json::from_str(cyberbrain_core::report::SCHEMA).unwrap();
+    for own in ["$schema", "$id"] {
+        assert!(published.as_object_mut().unwrap().remove(own).is_some(), "{own}");
+    }
+    assert_eq!(found, published);
+    let answered = "/paths/~1api~1v1~1runs~1{id}~1report/get/responses/200/content/application~1json/schema";
+    assert_eq!(DOCUMENT.pointer(answered), Some(&json!({ "$ref": "#/components/schemas/RunReport" })));
+}

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use axum::{Router, body::Body, http::Request};
 use cyberbrain_api::{App, UploadStore, router};
 use cyberbrain_common::{
-    db::{self, Pool},
+    db::{self, Pool, closing},
     keys::{self, NewKey, Scope},
 };
-use cyberbrain_core::audit::Actor;
+use cyberbrain_core::{audit::Actor, ids::RunId, lifecycle::RunJobStatus, report};
 use cyberbrain_testkit::TestDb;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -168,6 +168,27 @@ impl Api {
         let answer = self.post("/api/v1/runs", Some(body)).await;
         assert_eq!(answer.status, 202, "{}", answer.text());
         answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Ends all run jobs of a Run in this way, and the Run with the report that follows from it.
+    pub async fn end(&self, run: &str, status: RunJobStatus) {
+        let run: RunId = run.parse().unwrap();
+        let mut connection = self.db.connect().await;
+        sqlx::query(
+            "update run_jobs set status = $2, finished_at = now(), failure_detail = 'as a test says', failure =
+                 case $2 when 'failed' then 'nonzero_exit' when 'cancelled' then 'cancelled' end
+             where run_id = $1",
+        )
+        .bind(run.uuid())
+        .bind(status.as_str())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        let locked = closing::lock(&mut connection, run).await.unwrap().unwrap();
+        let sums = closing::sums(&mut connection, run).await.unwrap();
+        let facts = closing::facts(&mut connection, run, locked, sums).await.unwrap();
+        let report = report::build(facts).unwrap();
+        closing::close(&mut connection, &report, &report::markdown(&report)).await.unwrap();
     }
 
     /// Rows of everything that a launch writes.

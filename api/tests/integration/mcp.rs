@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cyberbrain_api::mcp::{Effect, TOOLS};
 use cyberbrain_common::keys::Scope;
+use cyberbrain_core::lifecycle::RunJobStatus;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -360,17 +361,13 @@ async fn runs_reports_and_directives_are_resources() {
         let answer = served.ask(NEW, key, "resources/read", json!({"uri": missing})).await;
         assert!(answer.messages()[0]["error"]["message"].is_string(), "{missing}: {}", answer.body);
     }
-    served
-        .api
-        .execute(
-            "update runs set status = 'success', finished_at = now(), report_markdown = '# R', report = '{}'",
-        )
-        .await;
+    served.api.end(run["id"].as_str().unwrap(), RunJobStatus::Success).await;
     let report =
         served.ask(NEW, key, "resources/read", json!({"uri": format!("{uri}/report")})).await.result();
-    assert_eq!(report["contents"][0]["text"], "# R");
+    let text = &report["contents"][0]["text"];
+    assert!(text.as_str().unwrap().starts_with("# GPU report: succeeded\n"), "{text}");
     let over_tool = served.done("get_run_report", json!({"id": run["id"]})).await;
-    assert_eq!((&over_tool["markdown"], &over_tool["tokens"]["total"]), (&json!("# R"), &json!(0)));
+    assert_eq!((&over_tool["markdown"], &over_tool["tokens"]["total"]), (text, &json!(0)));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use cyberbrain_api::{
     router,
 };
 use cyberbrain_common::keys::Scope;
+use cyberbrain_core::lifecycle::RunJobStatus;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -18,13 +19,8 @@ const SHORT: usize = 400;
 async fn with_report() -> Option<(Served, String, String)> {
     let served = Served::start().await?;
     let run = served.done("launch_run", json!({"jobs": ["gpu_report"]})).await;
-    served
-        .api
-        .execute(
-            "update runs set status = 'success', finished_at = now(), prompt_tokens = 7, completion_tokens = 5,
-                 report_markdown = '# Report of a run', report = '{\"figures\": [1, 2]}'",
-        )
-        .await;
+    served.api.execute("update run_jobs set prompt_tokens = 7, completion_tokens = 5").await;
+    served.api.end(run["id"].as_str().unwrap(), RunJobStatus::Success).await;
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     Some((served, text(&run["id"]), text(&run["run_jobs"][0]["id"])))
 }
@@ -71,6 +67,7 @@ async fn the_tools_give_what_rest_gives_and_nothing_else() {
         "markdown": markdown.text(), "report": as_json,
     });
     assert_eq!(report, expected);
+    assert_eq!(report["report"]["tokens"], json!({"prompt": 7, "completion": 5}), "those of the report");
     assert_eq!(report["tokens"], json!({"prompt": 7, "completion": 5, "total": 12}), "tokens are given");
     let uri = format!("cyberbrain://runs/{run}/report");
     let read = served.ask(NEW, &served.api.viewer, "resources/read", json!({ "uri": uri })).await.result();

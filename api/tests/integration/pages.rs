@@ -3,7 +3,7 @@
 use axum::body::Body;
 use cyberbrain_api::{Access, App, Method, PageCookies, UploadStore, router, routes};
 use cyberbrain_common::keys;
-use cyberbrain_core::audit::Actor;
+use cyberbrain_core::{audit::Actor, lifecycle::RunJobStatus};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -194,11 +194,7 @@ async fn the_list_filters_by_status_and_pages_by_cursor() {
     for _ in 0..51 {
         api.launch(&json!({ "jobs": ["gpu_report"] })).await;
     }
-    api.execute(
-        "update runs set status = 'cancelled', finished_at = now(), report_markdown = 'x', report = '{}'
-        where id = (select id from runs order by created_at, id limit 1)",
-    )
-    .await;
+    api.end(&cancelled, RunJobStatus::Cancelled).await;
     let browser = Browser::logged_in(&api, &api.viewer).await;
     let first = browser.get("/").await;
     assert_eq!(first.text().matches("href=\"/runs/").count(), 50);
@@ -250,9 +246,9 @@ async fn what_people_and_workers_write_is_text_on_a_page() {
         assert!(page.text().contains("&#60;script&#62;alert(1)"), "it is shown as it is: {}", page.text());
         safe(page.text());
     }
+    api.end(&run, RunJobStatus::Failed).await;
     sqlx::query(
-        "update runs set status = 'failed', finished_at = now(), report = '{}',
-             report_markdown = '# Report' || E'\\n\\n' || $1 || E'\\n\\n[x](javascript:alert(3))\\n\\n' || $1",
+        "update runs set report_markdown = '# Report' || E'\\n\\n' || $1 || E'\\n\\n[x](javascript:alert(3))\\n\\n' || $1",
     )
     .bind(attack)
     .execute(&mut connection)

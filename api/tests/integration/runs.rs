@@ -5,6 +5,7 @@ use cyberbrain_common::{
     db::llm_calls::{LlmCall, record},
     ids::fresh,
 };
+use cyberbrain_core::{lifecycle::RunJobStatus, report::RunReport};
 use serde_json::{Value, json};
 
 use crate::{
@@ -166,23 +167,20 @@ async fn the_report_comes_with_the_end_in_the_form_asked_for() {
     let early = report(&api, &id, None).await;
     assert_eq!((early.status, early.problem().as_str()), (409, "run-not-finished"));
     assert!(early.headers.contains_key("retry-after"));
-    api.execute(
-        r##"update run_jobs set status = 'success', finished_at = now();
-           update runs set status = 'success', finished_at = now(), report_markdown = E'# Report\n\nall well',
-               report = '{"errors": 0}'"##,
-    )
-    .await;
+    api.end(&id, RunJobStatus::Success).await;
     let markdown = report(&api, &id, None).await;
-    assert_eq!((markdown.status, markdown.text()), (200, "# Report\n\nall well"));
+    assert_eq!((markdown.status, markdown.text().lines().next()), (200, Some("# Log triage: succeeded")));
     assert_eq!(markdown.headers["content-type"], "text/markdown; charset=utf-8");
     assert!(markdown.headers["vary"].contains("accept"), "{:?}", markdown.headers);
     assert_eq!(report(&api, &id, Some("text/markdown")).await.text(), markdown.text());
-    let json_form = report(&api, &id, Some("application/json")).await;
-    assert_eq!((json_form.status, json_form.json()), (200, json!({ "errors": 0 })));
+    let data = report(&api, &id, Some("application/json")).await;
+    assert_eq!(data.status, 200);
+    let built: RunReport = serde_json::from_value(data.json()).unwrap();
+    assert_eq!(cyberbrain_core::report::markdown(&built), markdown.text(), "two forms of one report");
     let html = report(&api, &id, Some("application/json;q=0.8, text/html")).await;
     assert_eq!((html.status, html.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
     assert!(html.text().starts_with("<!doctype html>"), "{}", html.text());
-    assert!(html.text().contains("<h1>Report</h1>\n<p>all well</p>"), "{}", html.text());
+    assert!(html.text().contains("<h1>Log triage: succeeded</h1>\n<table>"), "{}", html.text());
     let neither = report(&api, &id, Some("image/png")).await;
     assert_eq!((neither.status, neither.problem().as_str()), (406, "not-acceptable"));
 }
@@ -195,6 +193,18 @@ async fn the_schema_of_reports_is_published_to_all() {
     assert_eq!(schema.status, 200);
     let validator = jsonschema::draft202012::new(&schema.json()).unwrap();
     assert!(!validator.is_valid(&json!({ "title": "x" })), "what is missing is told");
+    for (status, ending) in [
+        (RunJobStatus::Success, "success"),
+        (RunJobStatus::Failed, "failed"),
+        (RunJobStatus::Cancelled, "cancelled"),
+    ] {
+        let id = api.launch(&json!({ "jobs": ["log_triage", "gpu_report"], "tags": ["x"] })).await;
+        api.end(&id, status).await;
+        let report = report(&api, &id, Some("application/json")).await.json();
+        let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?} in {report:#}");
+        assert_eq!(report["ending"], ending);
+    }
 }
 
 #[tokio::test]
@@ -203,13 +213,12 @@ async fn a_report_as_html_is_a_document_in_which_nothing_runs() {
     let id = api.launch(&json!({ "jobs": ["log_triage"] })).await;
     let hostile = "# A <script>alert(1)</script>\n\n<img src=x onerror=alert(2)>\n\n[a](javascript:alert(3)) \
                    [b](/logout) ![c](https://example.org/c.png)\n\n</main></body><iframe src=//example.org>\n";
-    sqlx::query(
-        "update runs set status = 'failed', finished_at = now(), report = '{}', report_markdown = $1",
-    )
-    .bind(hostile)
-    .execute(&mut api.db.connect().await)
-    .await
-    .unwrap();
+    api.end(&id, RunJobStatus::Failed).await;
+    sqlx::query("update runs set report_markdown = $1")
+        .bind(hostile)
+        .execute(&mut api.db.connect().await)
+        .await
+        .unwrap();
     let html = report(&api, &id, Some("text/html")).await;
     assert_eq!(html.status, 200);
     let policy = &html.headers["content-security-policy"];

@@ -32,7 +32,7 @@ use crate::{
     },
     openapi::{Schemas, of},
     problem::{Kind, Problem},
-    views::{ReportView, RunView},
+    views::{ReportJson, ReportView, RunView},
 };
 
 /// What an idempotency key belongs to, together with the caller.
@@ -244,7 +244,7 @@ pub(crate) async fn read_report(app: &crate::app::App, id: RunId) -> Result<Repo
             format!("run {id} is {}; its report comes when it has ended: ask again later", run.status);
         Problem::new(Kind::RunNotFinished, detail)
     })?;
-    Ok(ReportView { id, status: run.status, markdown, report: json, tokens: run.tokens.into() })
+    Ok(ReportView { id, status: run.status, markdown, report: ReportJson(json), tokens: run.tokens.into() })
 }
 
 pub(crate) async fn cancel(call: &Call<'_>, arguments: JsonObject) -> Result<Reply, Problem> {

@@ -90,6 +90,7 @@ pub fn stated(line: &str) -> (Option<Severity>, Form, &str) {
         }
         if let Some(severity) = token_level(token, at) {
             let is_bare = token.starts_with('[') || word(trimmed(token).trim_end_matches(':')).is_some();
+            let message = if token.starts_with('[') { without_process(message) } else { message };
             return (Some(severity), Form::Message, if is_bare { message } else { line });
         }
         if after.is_empty() {
@@ -98,6 +99,28 @@ pub fn stated(line: &str) -> (Option<Severity>, Form, &str) {
         rest = after;
     }
     (None, Form::Message, line)
+}
+
+/// What follows the process, thread, client and connection that web servers name after the level:
+/// `[pid 6:tid 31] [client 10.0.0.1:44416]` of Apache, `31#31: *7` of nginx.
+fn without_process(message: &str) -> &str {
+    const GROUPS: [&str; 4] = ["[pid ", "[tid ", "[client ", "[remote "];
+    let mut rest = message;
+    while GROUPS.iter().any(|group| rest.starts_with(group)) {
+        match rest.split_once("] ") {
+            Some((_, after)) => rest = after.trim_start(),
+            None => return rest,
+        }
+    }
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((process, after)) = rest.split_once(": ") else { return rest };
+    if !process.split_once('#').is_some_and(|(pid, tid)| is_number(pid) && is_number(tid)) {
+        return rest;
+    }
+    match after.split_once(' ') {
+        Some((connection, after)) if connection.strip_prefix('*').is_some_and(is_number) => after,
+        Some(_) | None => after,
+    }
 }
 
 /// A token without brackets and other marks around it.

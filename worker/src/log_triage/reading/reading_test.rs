@@ -18,11 +18,13 @@ fn level_words() {
         ("[2026-01-12 06:25:41 +0000] [17] [INFO] Booting worker", Info, "Booting worker"),
         ("06:25:41 DEBUG x", Debug, "x"),
         ("Jan 12 06:25:41 host sshd[7]: Failed password", Unstated, "host sshd[7]: Failed password"),
+        ("[Mon Jan 12 06:25:41.123 2026] [core:error] [pid 7] AH00037: no link", Error, "AH00037: no link"),
         (
-            "[Mon Jan 12 06:25:41.123 2026] [core:error] [pid 7] AH00037: no link",
+            "[Mon Jan 12 06:25:41.1 2026] [proxy:error] [pid 6:tid 31] [client 10.0.0.1:444] AH01114: HTTP: failed",
             Error,
-            "[pid 7] AH00037: no link",
+            "AH01114: HTTP: failed",
         ),
+        ("[warn] [client", Warning, "[client"),
         ("ERROR:root:it broke", Error, "ERROR:root:it broke"),
         ("CRITICAL root it broke", Fatal, "root it broke"),
         ("error: cannot open file", Error, "cannot open file"),
@@ -63,8 +65,10 @@ fn priorities_klog_and_databases() {
         ("2026-01-12 06:25:41.123 UTC [71] ERROR:  deadlock detected", Error, "deadlock detected"),
         ("2026-01-12 06:25:41.123 UTC [71] FATAL:  no", Fatal, "no"),
         ("2026-01-12 06:25:41.123 UTC [71] PANIC:  could not write", Fatal, "could not write"),
-        ("2026/01/12 06:25:41 [error] 31#31: *7 upstream timed out", Error, "31#31: *7 upstream timed out"),
-        ("2026/01/12 06:25:41 [crit] 31#31: *7 no", Fatal, "31#31: *7 no"),
+        ("2026/01/12 06:25:41 [error] 31#31: *7 upstream timed out", Error, "upstream timed out"),
+        ("2026/01/12 06:25:41 [notice] 1#1: start worker 31", Info, "start worker 31"),
+        ("2026/01/12 06:25:41 [error] a#1: *7 no", Error, "a#1: *7 no"),
+        ("2026/01/12 06:25:41 [crit] 31#31: *7 no", Fatal, "no"),
     ]);
     assert_eq!(read("2026-01-12 06:25:41.123 UTC [71] STATEMENT:  SELECT 'ERROR'").form, Form::Explanation);
 }

@@ -9,6 +9,7 @@ pub mod byte_range;
 pub mod cancel;
 pub mod config;
 pub mod db;
+pub mod file_root;
 pub mod file_token;
 pub mod ids;
 pub mod keys;

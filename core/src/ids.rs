@@ -64,6 +64,8 @@ id! {
     ArtifactId,
     /// One uploaded file.
     UploadId,
+    /// One directory of files, by whatever path it is reached.
+    RootId,
 }
 
 /// A GPU's stable identity: the UUID that the driver gives it (`GPU-…`, `MIG-…`), never its index.

@@ -108,9 +108,54 @@ impl Beneath {
         }
     }
 
+    /// Gives what has this name another name in another directory of the same file system.
+    pub(crate) fn rename(&self, name: &CStr, to: &Self, new: &CStr) -> io::Result<()> {
+        gone(renameat(&self.0, name, &to.0, new))
+    }
+
+    /// Opens the directory of this name so that it can be emptied, whatever its owner allowed; `None` if no directory
+    /// has it.
+    pub(crate) fn take_over(&self, name: &CStr) -> io::Result<Option<Self>> {
+        allow(&self.0, name)?;
+        match self.find(name)? {
+            Some(Found::Directory(inner)) => Ok(Some(inner)),
+            Some(Found::File(_) | Found::Other) | None => Ok(None),
+        }
+    }
+
     /// Puts its entries on the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.0)?)
+    }
+}
+
+/// Lets the owner of a directory read it and write to it: workers make some that don't, such as caches of modules.
+#[cfg(target_os = "linux")]
+fn allow(directory: &OwnedFd, name: &CStr) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inner = match openat(directory, name, flags, Mode::empty()) {
+        Ok(inner) => inner,
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mode = Mode::from_raw_mode(fstat(&inner)?.st_mode);
+    if !mode.contains(Mode::RWXU) {
+        // By its descriptor, so that it is this directory and no other. Who may not is told by what comes next.
+        let _ = rustix::fs::chmod(format!("/proc/self/fd/{}", inner.as_raw_fd()), mode | Mode::RWXU);
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allow(_: &OwnedFd, _: &CStr) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+impl std::os::fd::AsFd for Beneath {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

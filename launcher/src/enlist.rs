@@ -267,6 +267,7 @@ impl Prepared {
             version: env!("CARGO_PKG_VERSION"),
             files_url: Some(shared.files_url.clone()),
             metrics_url: metrics_url.map(str::to_owned),
+            logs_root: self.layout.root,
         };
         launchers::register(&mut tx, &launcher).await?;
         let images = held_images(&mut tx, &self.on_engine, &self.worker_image).await?;

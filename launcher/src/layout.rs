@@ -18,7 +18,7 @@ use cyberbrain_common::{
     db::supervision::Assignment,
     worker_log::{attempt_dir, segment_name},
 };
-use cyberbrain_core::ids::Fence;
+use cyberbrain_core::ids::{Fence, RootId};
 
 use crate::runtime::User;
 
@@ -26,6 +26,8 @@ use crate::runtime::User;
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub logs: PathBuf,
+    /// Which directory that is, whatever its path.
+    pub root: RootId,
     pub uploads: PathBuf,
     pub translation: Translation,
     pub worker: User,

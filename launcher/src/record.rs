@@ -149,6 +149,7 @@ impl Agent {
             run_job: owned.run_job,
             attempt: owned.attempt,
             host: self.host,
+            root: self.layout.root,
         };
         artifacts::insert(tx, origin, &record.artifacts).await?;
         staging::advance_cursors(tx, &owned.task_key, self.host, owned.run_job, &record.cursors).await?;

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use cyberbrain_common::{
     db::{self, PoolSize, instance::Instance, launchers, offers},
+    file_root,
     queue::Consumer,
     ready, telemetry,
     wake::{CAPACITY_FREED, Debouncer},
@@ -295,8 +296,11 @@ fn layout(args: &Args) -> Result<Layout, Error> {
     for path in [&directories.data_dir, &directories.logs_root(), &directories.uploads_root()] {
         enlist::make_directory(path)?;
     }
+    let logs = absolute(directories.logs_root())?;
+    let root = file_root::id_of(&logs).map_err(|source| Error::Directory { path: logs.clone(), source })?;
     Ok(Layout {
-        logs: absolute(directories.logs_root())?,
+        logs,
+        root,
         uploads: absolute(directories.uploads_root())?,
         translation: Translation::default(),
         worker: User::for_workers(),

@@ -209,7 +209,7 @@ impl Follow {
         if let Some(attempt) = worker_logs::find(&mut connection, run_job, number).await? {
             self.attempt = attempt;
         }
-        self.remote = Remote::of_host(&mut connection, self.attempt.host).await?;
+        self.remote = Remote::of_host(&mut connection, self.attempt.host, self.attempt.root).await?;
         drop(connection);
         for fence in self.fence.0.saturating_add(1)..=self.attempt.fence.0 {
             if segments::size(&self.remote, &self.attempt, Fence(fence)).await?.is_some() {
@@ -227,7 +227,7 @@ impl Follow {
             return Step::GiveUp;
         }
         if let Ok(mut connection) = self.app.connection().await
-            && let Ok(remote) = Remote::of_host(&mut connection, self.attempt.host).await
+            && let Ok(remote) = Remote::of_host(&mut connection, self.attempt.host, self.attempt.root).await
         {
             self.remote = remote;
         }

@@ -9,7 +9,7 @@ use cyberbrain_common::{
     db::{Conn, instance, launchers},
     file_token::{self, Purpose},
 };
-use cyberbrain_core::ids::HostId;
+use cyberbrain_core::ids::{HostId, RootId};
 use futures::{Stream, stream};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{Response, body::Incoming, client::conn::http1};
@@ -64,12 +64,16 @@ enum Failure {
 }
 
 impl Remote {
-    /// Looks up the launchers of a host.
+    /// Looks up the launchers of a host, or those that have this logs root.
     ///
     /// # Errors
     /// The problem `host-unreachable` when none of them lives.
-    pub(crate) async fn of_host(connection: &mut Conn, host: HostId) -> Result<Self, Problem> {
-        let servers = launchers::file_servers(connection, host).await?;
+    pub(crate) async fn of_host(
+        connection: &mut Conn,
+        host: HostId,
+        root: Option<RootId>,
+    ) -> Result<Self, Problem> {
+        let servers = launchers::file_servers(connection, host, root).await?;
         if servers.is_empty() {
             return Err(unreachable());
         }

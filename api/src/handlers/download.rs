@@ -7,12 +7,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{DateTime, Utc};
 use cyberbrain_common::{
     byte_range::{ByteRange, Wanted, wanted},
     db::artifacts::{self, Artifact},
     file_token::Purpose,
 };
-use cyberbrain_core::ids::ArtifactId;
+use cyberbrain_core::{ids::ArtifactId, retention::Cause};
 
 use crate::{
     app::App,
@@ -42,7 +43,7 @@ pub(crate) async fn content(
     let file = artifacts::find(&mut connection, id).await?;
     let file = file.ok_or_else(|| Problem::not_found("artifact", id))?;
     if let Some(at) = file.removed_at {
-        return Err(gone(&format!("retention removed it at {}", at.format("%Y-%m-%dT%H:%M:%SZ"))));
+        return Err(gone(&removed("it", at, file.removed_cause)));
     }
     let host = file.host_id.ok_or_else(|| gone("no host is known that has it"))?;
     let size = file.size_bytes.unsigned_abs();
@@ -53,7 +54,7 @@ pub(crate) async fn content(
         Wanted::Part(part) => Some(part),
         Wanted::Unsatisfiable => return Ok(unsatisfiable(size)),
     };
-    let remote = Remote::of_host(&mut connection, host).await?;
+    let remote = Remote::of_host(&mut connection, host, file.root).await?;
     drop(connection);
     let slot = app.slots().transfer()?;
     let body = match remote.read(&file.path, Purpose::Artifact, part).await? {
@@ -97,6 +98,16 @@ fn unsatisfiable(size: u64) -> Response {
     let mut response = problem.into_response();
     response.headers_mut().insert(header::CONTENT_RANGE, text(&format!("bytes */{size}")));
     response
+}
+
+/// What retention did, when and why.
+pub(super) fn removed(what: &str, at: DateTime<Utc>, cause: Option<Cause>) -> String {
+    let why = match cause {
+        Some(Cause::Age) => ": it was older than what is kept",
+        Some(Cause::Bytes) => ": there was more than is kept, and it was among the oldest",
+        None => "",
+    };
+    format!("retention removed {what} at {}{why}", at.format("%Y-%m-%dT%H:%M:%SZ"))
 }
 
 fn gone(why: &str) -> Problem {

@@ -12,6 +12,7 @@ use cyberbrain_common::db::{
 };
 use cyberbrain_core::ids::{Fence, RunJobId};
 
+use super::download::removed;
 use crate::{
     app::App,
     extract::{Id, Query, last_event, wrong_event},
@@ -99,9 +100,9 @@ async fn find(
         };
         return Err(Problem::new(Kind::NotFound, detail));
     };
-    if attempt.removed {
-        return Err(Problem::new(Kind::Gone, "retention removed the log of this attempt"));
+    if let Some((at, cause)) = attempt.removed {
+        return Err(Problem::new(Kind::Gone, removed("the log of this attempt", at, cause)));
     }
-    let remote = Remote::of_host(connection, attempt.host).await?;
+    let remote = Remote::of_host(connection, attempt.host, attempt.root).await?;
     Ok((attempt, remote))
 }

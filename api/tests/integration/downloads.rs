@@ -105,9 +105,53 @@ async fn what_is_not_there_any_more_is_gone_and_a_silent_host_is_asked_again_lat
     assert_eq!(get(&api, &id, &[]).await.status, 200, "a launcher that was started anew");
     api.execute("update launchers set state = 'ended'").await;
     assert_eq!(get(&api, &id, &[]).await.problem(), "host-unreachable");
-    api.execute("update run_artifacts set removed_at = now()").await;
-    assert_eq!(get(&api, &id, &[]).await.problem(), "gone", "whoever lives");
-    assert_eq!(api.get(&format!("/api/v1/artifacts/{id}")).await.status, 200, "it is still known");
+}
+
+#[tokio::test]
+async fn what_retention_removed_is_gone_and_says_when_and_why() {
+    let Some((api, files)) = start().await else { return };
+    files.write("runs/a.txt", TEXT);
+    let id = files.row(&api, "runs/a.txt", TEXT).await;
+    api.execute("update run_artifacts set removed_at = '2026-01-02T03:04:05Z'").await;
+    for (cause, why) in [
+        ("update run_artifacts set removed_cause = 'age'", ": it was older than what is kept"),
+        (
+            "update run_artifacts set removed_cause = 'bytes'",
+            ": there was more than is kept, and it was among the oldest",
+        ),
+        ("update run_artifacts set removed_cause = null", ""),
+    ] {
+        api.execute(cause).await;
+        let answer = get(&api, &id, &[]).await;
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (410, "gone"),
+            "though the file is still there"
+        );
+        assert_eq!(answer.json()["detail"], format!("retention removed it at 2026-01-02T03:04:05Z{why}"));
+    }
+    api.execute("update launchers set state = 'ended'").await;
+    assert_eq!(get(&api, &id, &[]).await.status, 410, "whoever lives");
+    let shown = api.get(&format!("/api/v1/artifacts/{id}")).await;
+    assert_eq!(
+        (shown.status, &shown.json()["removed_at"]),
+        (200, &json!("2026-01-02T03:04:05Z")),
+        "it is still known"
+    );
+}
+
+#[tokio::test]
+async fn only_launchers_that_have_its_directory_are_asked_for_a_file() {
+    let Some((api, files)) = start().await else { return };
+    files.write("runs/a.txt", TEXT);
+    let id = files.row(&api, "runs/a.txt", TEXT).await;
+    api.execute("update run_artifacts set root_id = '00000000-0000-7000-8000-000000000001'").await;
+    assert_eq!(get(&api, &id, &[]).await.status, 200, "of one that does not say it is not known");
+    api.execute("update launchers set logs_root = gen_random_uuid()").await;
+    let answer = get(&api, &id, &[]).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "host-unreachable"), "not gone: elsewhere");
+    api.execute("update launchers set logs_root = '00000000-0000-7000-8000-000000000001'").await;
+    assert_eq!(get(&api, &id, &[]).await.status, 200);
 }
 
 #[tokio::test]

@@ -218,8 +218,9 @@ async fn a_log_that_retention_removed_is_gone_and_a_workers_own_log_is_not_it() 
     worker.end().await;
     for (path, status) in [("out/own.log", 200), ("container-f1.log", 410)] {
         let row = "insert into run_artifacts (id, run_id, run_job_id, attempt_id, host_id, artifact_type, path, size_bytes, sha256,
-                mime_type, removed_at)
-            select gen_random_uuid(), run_id, run_job_id, id, host_id, 'log', $1, 4, sha256(''), 'text/plain', now() from attempts";
+                mime_type, removed_at, removed_cause)
+            select gen_random_uuid(), run_id, run_job_id, id, host_id, 'log', $1, 4, sha256(''), 'text/plain',
+                '2026-01-02T03:04:05Z', 'age' from attempts";
         let path = format!("{}/{path}", worker.dir);
         let mut connection = worker.api.db.connect().await;
         sqlx::query(row).bind(&path).execute(&mut connection).await.unwrap();
@@ -227,6 +228,8 @@ async fn a_log_that_retention_removed_is_gone_and_a_workers_own_log_is_not_it() 
             assert_eq!(answer.status, status, "{path}");
             if status == 410 {
                 assert_eq!(answer.problem(), "gone");
+                let told = "retention removed the log of this attempt at 2026-01-02T03:04:05Z: it was older than what is kept";
+                assert_eq!(answer.json()["detail"], told);
                 assert_eq!(answer.headers["content-type"], "application/problem+json");
             }
         }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use cyberbrain_core::{
-    ids::{ArtifactId, AttemptId, HostId, RunId, RunJobId},
+    ids::{ArtifactId, AttemptId, HostId, RootId, RunId, RunJobId},
+    retention::Cause,
     text_enum,
 };
 use uuid::Uuid;
@@ -38,6 +39,8 @@ pub struct Origin {
     pub run_job: RunJobId,
     pub attempt: AttemptId,
     pub host: HostId,
+    /// The logs root that their paths are relative to.
+    pub root: RootId,
 }
 
 /// Stores the rows; a path that is there already is kept as it is.
@@ -57,8 +60,8 @@ pub async fn insert(connection: &mut Conn, origin: Origin, files: &[ArtifactFile
     let types: Vec<String> = files.iter().map(|file| file.mime_type.to_owned()).collect();
     sqlx::query!(
         "insert into run_artifacts (id, run_id, run_job_id, attempt_id, host_id, artifact_type, path, size_bytes,
-             sha256, mime_type)
-         select id, $2, $3, $4, $5, kind, path, size_bytes, sha256, mime_type
+             sha256, mime_type, root_id)
+         select id, $2, $3, $4, $5, kind, path, size_bytes, sha256, mime_type, $11
          from unnest($1::uuid[], $6::text[], $7::text[], $8::bigint[], $9::bytea[], $10::text[])
              as t(id, kind, path, size_bytes, sha256, mime_type)
          on conflict (host_id, path) do nothing",
@@ -72,6 +75,7 @@ pub async fn insert(connection: &mut Conn, origin: Origin, files: &[ArtifactFile
         &sizes,
         &hashes,
         &types,
+        origin.root.uuid(),
     )
     .execute(connection)
     .await?;
@@ -88,6 +92,8 @@ pub struct Artifact {
     pub host_id: Option<HostId>,
     /// Its name.
     pub host: Option<String>,
+    /// The logs root that holds it, if that is known.
+    pub root: Option<RootId>,
     pub kind: ArtifactType,
     /// Relative to the logs root of its host.
     pub path: String,
@@ -97,6 +103,8 @@ pub struct Artifact {
     pub created_at: DateTime<Utc>,
     /// Set when retention removed the file.
     pub removed_at: Option<DateTime<Utc>>,
+    /// Why it did.
+    pub removed_cause: Option<Cause>,
 }
 
 /// Up to `limit` files of a Run, oldest first, from the row after `after` on.
@@ -112,7 +120,8 @@ pub async fn of_run(
     let rows = sqlx::query_as!(
         Row,
         r#"select a.id, a.run_id, a.run_job_id, a.host_id, h.name as "host?", a.artifact_type as "kind: Col<ArtifactType>", a.path,
-             a.size_bytes, a.sha256, a.mime_type, a.created_at, a.removed_at
+             a.size_bytes, a.sha256, a.mime_type, a.created_at, a.removed_at,
+             a.root_id, a.removed_cause as "removed_cause: Col<Cause>"
            from run_artifacts a left join hosts h on h.id = a.host_id
            where a.run_id = $1 and ($2::timestamptz is null or (a.created_at, a.id) > ($2, $3))
            order by a.created_at, a.id limit $4"#,
@@ -135,7 +144,7 @@ pub async fn find(connection: &mut Conn, artifact: ArtifactId) -> Result<Option<
         Row,
         r#"select a.id, a.run_id, a.run_job_id, a.host_id, h.name as "host?",
              a.artifact_type as "kind: Col<ArtifactType>", a.path, a.size_bytes, a.sha256, a.mime_type, a.created_at,
-             a.removed_at
+             a.removed_at, a.root_id, a.removed_cause as "removed_cause: Col<Cause>"
            from run_artifacts a left join hosts h on h.id = a.host_id where a.id = $1"#,
         artifact.uuid(),
     )
@@ -157,6 +166,8 @@ struct Row {
     mime_type: String,
     created_at: DateTime<Utc>,
     removed_at: Option<DateTime<Utc>>,
+    root_id: Option<Uuid>,
+    removed_cause: Option<Col<Cause>>,
 }
 
 impl From<Row> for Artifact {
@@ -174,6 +185,8 @@ impl From<Row> for Artifact {
             mime_type: row.mime_type,
             created_at: row.created_at,
             removed_at: row.removed_at,
+            root: row.root_id.map(Into::into),
+            removed_cause: row.removed_cause.map(|cause| cause.0),
         }
     }
 }

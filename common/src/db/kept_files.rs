@@ -1,13 +1,13 @@
 //! Files that hosts hold, for retention: what there is, what is marked as removed, what is gone from the disk.
 //!
 //! A file is marked before it is unlinked, and noted as purged after: who is cut off in between is finished by the next
-//! pass. Every step is bounded and may be repeated. The lock of [`take_turn`] keeps launchers of one host from deciding
-//! on the same numbers at once.
+//! pass. Every step is bounded and may be repeated, and is about one directory of one host: who does not have it can say
+//! nothing of its files. The lock of [`take_turn`] keeps launchers that share one from deciding on the same numbers at once.
 
 use chrono::{DateTime, Utc};
 use cyberbrain_core::{
     audit::{Actor, Operation},
-    ids::{ArtifactId, AttemptId, HostId, RunId, RunJobId},
+    ids::{ArtifactId, AttemptId, HostId, RootId, RunId, RunJobId},
     lifecycle::RunStatus,
     retention::{Cause, HeldFile},
 };
@@ -20,7 +20,14 @@ use super::{
     runs::After,
 };
 
-/// Whose turn it is to decide about a host's files.
+/// One directory of one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    pub host: HostId,
+    pub root: RootId,
+}
+
+/// Whose turn it is to decide about the files of a location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Ours, until the transaction ends.
@@ -32,17 +39,36 @@ pub enum Turn {
 ///
 /// # Errors
 /// A database error.
-pub async fn take_turn(connection: &mut Conn, host: HostId) -> Result<Turn, Error> {
+pub async fn take_turn(connection: &mut Conn, at: Location) -> Result<Turn, Error> {
     let ours = sqlx::query_scalar!(
-        r#"select pg_try_advisory_xact_lock(hashtextextended('retention ' || $1::uuid::text, 0)) as "ours!""#,
-        host.uuid(),
+        r#"select pg_try_advisory_xact_lock(hashtextextended('retention ' || $1::uuid || ' ' || $2::uuid, 0)) as "ours!""#,
+        at.host.uuid(),
+        at.root.uuid(),
     )
     .fetch_one(connection)
     .await?;
     Ok(if ours { Turn::Ours } else { Turn::Anothers })
 }
 
-/// What a host holds.
+/// Takes files of the host that were stored before directories had ids for files of this one; at most `limit`. Returns
+/// how many.
+///
+/// # Errors
+/// A database error.
+pub async fn claim(connection: &mut Conn, at: Location, limit: i64) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "update run_artifacts set root_id = $2 where id in (
+             select id from run_artifacts where host_id = $1 and root_id is null limit $3)",
+        at.host.uuid(),
+        at.root.uuid(),
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// What a location holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     pub bytes: u64,
@@ -50,38 +76,40 @@ pub struct Held {
     pub now: DateTime<Utc>,
 }
 
-/// Size of all files of the host that are not removed.
+/// Size of all files of the location that are not removed.
 ///
 /// # Errors
 /// A database error.
-pub async fn held(connection: &mut Conn, host: HostId) -> Result<Held, Error> {
+pub async fn held(connection: &mut Conn, at: Location) -> Result<Held, Error> {
     let row = sqlx::query!(
         r#"select coalesce(sum(size_bytes), 0)::bigint as "bytes!", now() as "now!"
-           from run_artifacts where host_id = $1 and removed_at is null"#,
-        host.uuid(),
+           from run_artifacts where host_id = $1 and root_id = $2 and removed_at is null"#,
+        at.host.uuid(),
+        at.root.uuid(),
     )
     .fetch_one(connection)
     .await?;
     Ok(Held { bytes: row.bytes.unsigned_abs(), now: row.now })
 }
 
-/// Up to `limit` files of the host, oldest first, from the one after `after` on.
+/// Up to `limit` files of the location, oldest first and among equals by id, from the one after `after` on.
 ///
 /// # Errors
 /// A database error.
 pub async fn oldest(
     connection: &mut Conn,
-    host: HostId,
+    at: Location,
     after: Option<After>,
     limit: i64,
-) -> Result<Vec<HeldFile>, Error> {
+) -> Result<Vec<HeldFile<ArtifactId>>, Error> {
     let after = after.unwrap_or(After { created_at: DateTime::UNIX_EPOCH, id: Uuid::nil() });
     let rows = sqlx::query!(
         r#"select a.id, a.size_bytes, a.created_at, r.status as "status: Col<RunStatus>"
            from run_artifacts a join runs r on r.id = a.run_id
-           where a.host_id = $1 and a.removed_at is null and (a.created_at, a.id) > ($2, $3)
-           order by a.created_at, a.id limit $4"#,
-        host.uuid(),
+           where a.host_id = $1 and a.root_id = $2 and a.removed_at is null and (a.created_at, a.id) > ($3, $4)
+           order by a.created_at, a.id limit $5"#,
+        at.host.uuid(),
+        at.root.uuid(),
         after.created_at,
         after.id,
         limit,
@@ -91,8 +119,8 @@ pub async fn oldest(
     let files = rows.into_iter().map(|row| HeldFile {
         id: row.id.into(),
         bytes: row.size_bytes.unsigned_abs(),
-        stored_at: row.created_at,
-        run: row.status.0,
+        since: row.created_at,
+        need: row.status.0.into(),
     });
     Ok(files.collect())
 }
@@ -115,18 +143,19 @@ pub async fn mark(
     let ids: Vec<Uuid> = files.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"with marked as (
-               update run_artifacts a set removed_at = now() from runs r
+               update run_artifacts a set removed_at = now(), removed_cause = $2 from runs r
                where a.id = any($1) and a.removed_at is null and r.id = a.run_id
                    and r.status in ('success', 'failed', 'cancelled')
                returning a.run_id, a.size_bytes)
            select run_id, count(*) as "files!", sum(size_bytes)::bigint as "bytes!" from marked group by run_id"#,
         &ids,
+        cause.as_str(),
     )
     .fetch_all(&mut *connection)
     .await?;
     let why = match cause {
         Cause::Age => "its files are older than what is kept",
-        Cause::Bytes => "its files were the oldest of a host that held more than it may",
+        Cause::Bytes => "its files were the oldest of a directory that held more than it may",
     };
     let entries: Vec<Entry> = rows
         .iter()
@@ -160,13 +189,13 @@ pub enum Rest {
     Nothing { run: RunId, run_job: RunJobId, attempt: AttemptId },
 }
 
-/// Up to `limit` files of the host that are marked and not purged, with ids after `after`.
+/// Up to `limit` files of the location that are marked and not purged, with ids after `after`.
 ///
 /// # Errors
 /// A database error.
 pub async fn marked(
     connection: &mut Conn,
-    host: HostId,
+    at: Location,
     after: Option<ArtifactId>,
     limit: i64,
 ) -> Result<Vec<Marked>, Error> {
@@ -174,9 +203,10 @@ pub async fn marked(
         r#"select a.id, a.path, a.run_id, a.run_job_id, a.attempt_id,
              exists (select 1 from run_artifacts k where k.attempt_id = a.attempt_id and k.removed_at is null) as "kept!"
            from run_artifacts a
-           where a.host_id = $1 and a.removed_at is not null and a.purged_at is null and a.id > $2
-           order by a.id limit $3"#,
-        host.uuid(),
+           where a.host_id = $1 and a.root_id = $2 and a.removed_at is not null and a.purged_at is null and a.id > $3
+           order by a.id limit $4"#,
+        at.host.uuid(),
+        at.root.uuid(),
         after.map_or_else(Uuid::nil, ArtifactId::uuid),
         limit,
     )

@@ -1,6 +1,6 @@
 //! Launcher processes: one row per incarnation.
 
-use cyberbrain_core::ids::{HostId, LauncherId};
+use cyberbrain_core::ids::{HostId, LauncherId, RootId};
 
 use super::{Conn, Error};
 
@@ -13,6 +13,8 @@ pub struct LauncherFacts {
     pub version: &'static str,
     pub files_url: Option<String>,
     pub metrics_url: Option<String>,
+    /// The logs root that its file server serves.
+    pub logs_root: RootId,
 }
 
 /// Registers a launcher, alive.
@@ -21,13 +23,15 @@ pub struct LauncherFacts {
 /// A database error.
 pub async fn register(connection: &mut Conn, facts: &LauncherFacts) -> Result<(), Error> {
     sqlx::query!(
-        "insert into launchers (id, host_id, pid, version, files_url, metrics_url) values ($1, $2, $3, $4, $5, $6)",
+        "insert into launchers (id, host_id, pid, version, files_url, metrics_url, logs_root)
+         values ($1, $2, $3, $4, $5, $6, $7)",
         facts.id.uuid(),
         facts.host.uuid(),
         facts.pid.cast_signed(),
         facts.version,
         facts.files_url,
         facts.metrics_url,
+        facts.logs_root.uuid(),
     )
     .execute(connection)
     .await?;
@@ -45,16 +49,23 @@ pub async fn end(connection: &mut Conn, launcher: LauncherId) -> Result<(), Erro
     Ok(())
 }
 
-/// Where the file servers of a host's live launchers are, the one heard of last first; at most four.
+/// Where the file servers of a host's live launchers are, the one heard of last first; at most four. Where it is known in
+/// which logs root a file lies, only those that serve it.
 ///
 /// # Errors
 /// A database error.
-pub async fn file_servers(connection: &mut Conn, host: HostId) -> Result<Vec<String>, Error> {
+pub async fn file_servers(
+    connection: &mut Conn,
+    host: HostId,
+    root: Option<RootId>,
+) -> Result<Vec<String>, Error> {
     let urls = sqlx::query_scalar!(
         r#"select files_url as "url!" from launchers
            where host_id = $1 and state = 'live' and files_url is not null
+               and coalesce(logs_root = $2, true)
            order by last_contact_at desc, id limit 4"#,
         host.uuid(),
+        root.map(RootId::uuid),
     )
     .fetch_all(connection)
     .await?;

@@ -1,8 +1,10 @@
 //! Where to find the output of a RunJob's attempt.
 
+use chrono::{DateTime, Utc};
 use cyberbrain_core::{
-    ids::{AttemptId, Fence, HostId, RunId, RunJobId},
+    ids::{AttemptId, Fence, HostId, RootId, RunId, RunJobId},
     lifecycle::AttemptState,
+    retention::Cause,
 };
 
 use super::{Col, Conn, Error};
@@ -18,8 +20,10 @@ pub struct LoggedAttempt {
     pub state: AttemptState,
     /// Owners had the fences from 1 to this one.
     pub fence: Fence,
-    /// Whether retention removed its log.
-    pub removed: bool,
+    /// The logs root that holds its output, once that is known.
+    pub root: Option<RootId>,
+    /// When retention removed its log, and why.
+    pub removed: Option<(DateTime<Utc>, Option<Cause>)>,
 }
 
 /// The attempt of this number, or the newest one.
@@ -33,10 +37,12 @@ pub async fn find(
 ) -> Result<Option<LoggedAttempt>, Error> {
     let row = sqlx::query!(
         r#"select a.run_id, a.id, a.number, a.host_id, a.state as "state: Col<AttemptState>", a.fence,
-             exists (select 1 from run_artifacts f where f.run_id = a.run_id and f.attempt_id = a.id
-                 and f.artifact_type = 'log' and split_part(f.path, '/', 5) like 'container-f%'
-                 and f.removed_at is not null) as "removed!"
-           from attempts a
+             f.root_id as "root?", f.removed_at as "removed_at?", f.removed_cause as "removed_cause?: Col<Cause>"
+           from attempts a left join lateral (
+               select root_id, removed_at, removed_cause from run_artifacts
+               where run_id = a.run_id and attempt_id = a.id and artifact_type = 'log'
+                   and split_part(path, '/', 5) like 'container-f%'
+               order by removed_at is null, id limit 1) f on true
            where a.run_job_id = $1 and ($2::integer is null or a.number = $2)
            order by a.number desc limit 1"#,
         run_job.uuid(),
@@ -52,6 +58,7 @@ pub async fn find(
         host: row.host_id.into(),
         state: row.state.0,
         fence: Fence(row.fence),
-        removed: row.removed,
+        root: row.root.map(Into::into),
+        removed: row.removed_at.map(|at| (at, row.removed_cause.map(|cause| cause.0))),
     }))
 }

@@ -1,33 +1,47 @@
-//! Which files of a host are removed, and why.
+//! Which files are removed, and why.
 //!
-//! A [`Sweep`] is shown a host's files oldest first, page by page. It takes what is too old, and beyond that the oldest
-//! until the rest fits. Guarantees: a file of a Run that has not ended is never taken, whatever its age and size, and
-//! neither is a younger file while an older one that may go is left. Deliberately absent: the clock, the rows, the disk.
+//! A [`Sweep`] is shown files oldest first, page by page. It takes what is too old, and beyond that the oldest until the
+//! rest fits. Guarantees: a file that something live needs is never taken, whatever its age and size, and neither is a
+//! younger file while an older one that may go is left. Deliberately absent: the clock, the rows, the disk.
 
 #[cfg(test)]
 mod tests;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{ids::ArtifactId, lifecycle::RunStatus, text_enum};
+use crate::{lifecycle::RunStatus, text_enum};
 
 /// What may be kept. Without a bound, everything is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
     /// A file that was stored longer ago is removed.
     pub max_age: Option<TimeDelta>,
-    /// Bytes of all files of the host together.
+    /// Bytes of all files together.
     pub max_bytes: Option<u64>,
 }
 
-/// A file that a host holds.
+/// Whether a file may go at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeldFile {
-    pub id: ArtifactId,
+pub enum Need {
+    /// Something that has not ended left it or needs it.
+    Live,
+    Over,
+}
+
+impl From<RunStatus> for Need {
+    fn from(run: RunStatus) -> Self {
+        if run.is_terminal() { Self::Over } else { Self::Live }
+    }
+}
+
+/// A file that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldFile<Id> {
+    pub id: Id,
     pub bytes: u64,
-    pub stored_at: DateTime<Utc>,
-    /// Of the Run that left it.
-    pub run: RunStatus,
+    /// From when on its age is counted.
+    pub since: DateTime<Utc>,
+    pub need: Need,
 }
 
 text_enum! {
@@ -35,15 +49,15 @@ text_enum! {
     Cause("cause of a removal") {
         /// It is older than what is kept.
         Age = "age",
-        /// The host holds more than it may, and this is the oldest that may go.
+        /// There is more than may be, and this is the oldest that may go.
         Bytes = "bytes",
     }
 }
 
 /// A file to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Removal {
-    pub id: ArtifactId,
+pub struct Removal<Id> {
+    pub id: Id,
     pub cause: Cause,
 }
 
@@ -55,7 +69,7 @@ pub enum Next {
     Done,
 }
 
-/// One look through the files of a host.
+/// One look through files.
 #[derive(Debug, Clone)]
 pub struct Sweep {
     policy: Policy,
@@ -65,28 +79,31 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// `held_bytes` is the size of all files of the host, live ones included.
+    /// `held_bytes` is the size of all files, live ones included.
     #[must_use]
     pub const fn new(policy: Policy, now: DateTime<Utc>, held_bytes: u64) -> Self {
         Self { policy, now, left_bytes: held_bytes }
     }
 
     /// Decides about the next files, oldest first.
-    pub fn page(&mut self, oldest_first: &[HeldFile]) -> (Vec<Removal>, Next) {
+    pub fn page<Id: Copy>(&mut self, oldest_first: &[HeldFile<Id>]) -> (Vec<Removal<Id>>, Next) {
         let mut removals = Vec::new();
         for file in oldest_first {
             let Some(cause) = self.cause(file) else { return (removals, Next::Done) };
-            if file.run.is_terminal() {
-                self.left_bytes = self.left_bytes.saturating_sub(file.bytes);
-                removals.push(Removal { id: file.id, cause });
+            match file.need {
+                Need::Live => {}
+                Need::Over => {
+                    self.left_bytes = self.left_bytes.saturating_sub(file.bytes);
+                    removals.push(Removal { id: file.id, cause });
+                }
             }
         }
         (removals, Next::LookOn)
     }
 
-    /// Why it would go if its Run had ended; `None` if it may stay, and then all younger ones may.
-    fn cause(&self, file: &HeldFile) -> Option<Cause> {
-        if self.policy.max_age.is_some_and(|age| self.now.signed_duration_since(file.stored_at) > age) {
+    /// Why it would go if nothing needed it; `None` if it may stay, and then all younger ones may.
+    fn cause<Id>(&self, file: &HeldFile<Id>) -> Option<Cause> {
+        if self.policy.max_age.is_some_and(|age| self.now.signed_duration_since(file.since) > age) {
             Some(Cause::Age)
         } else if self.policy.max_bytes.is_some_and(|most| self.left_bytes > most) {
             Some(Cause::Bytes)

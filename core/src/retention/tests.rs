@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use uuid::Uuid;
 
 use super::*;
 
@@ -9,32 +8,29 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
 }
 
-fn file(n: u128, days: i64, bytes: u64, run: RunStatus) -> HeldFile {
-    HeldFile { id: Uuid::from_u128(n).into(), bytes, stored_at: now() - TimeDelta::days(days), run }
+fn file(id: u32, days: i64, bytes: u64, need: Need) -> HeldFile<u32> {
+    HeldFile { id, bytes, since: now() - TimeDelta::days(days), need }
 }
 
-fn swept(policy: Policy, files: &[HeldFile]) -> Vec<(u128, Cause)> {
+fn swept(policy: Policy, files: &[HeldFile<u32>]) -> Vec<(u32, Cause)> {
     let held = files.iter().map(|file| file.bytes).sum();
     let (removals, _) = Sweep::new(policy, now(), held).page(files);
-    removals.into_iter().map(|removal| (removal.id.uuid().as_u128(), removal.cause)).collect()
+    removals.into_iter().map(|removal| (removal.id, removal.cause)).collect()
 }
 
 /// Name, policy, files, and what goes.
-type Case<'a> = (&'a str, Policy, &'a [HeldFile], &'a [(u128, Cause)]);
+type Case<'a> = (&'a str, Policy, &'a [HeldFile<u32>], &'a [(u32, Cause)]);
 
 #[test]
 fn what_is_too_old_goes_then_the_oldest_until_the_rest_fits() {
     use Cause::{Age, Bytes};
-    use RunStatus::{Cancelled, Failed, Pending, Running, Success};
-    let files = [file(1, 40, 10, Success), file(2, 30, 10, Failed), file(3, 5, 10, Cancelled)];
-    let live = [
-        file(1, 40, 10, Running),
-        file(2, 35, 10, Success),
-        file(3, 5, 10, Pending),
-        file(4, 4, 10, Success),
-    ];
+    use Need::{Live, Over};
+    let files = [file(1, 40, 10, Over), file(2, 30, 10, Over), file(3, 5, 10, Over)];
+    let live = [file(1, 40, 10, Live), file(2, 35, 10, Over), file(3, 5, 10, Live), file(4, 4, 10, Over)];
+    // Of one age: those that are shown first go first, and no more of them than must.
+    let ties = [file(3, 9, 10, Over), file(7, 9, 10, Over), file(1, 9, 10, Over), file(2, 8, 10, Over)];
     let days = |days| Some(TimeDelta::days(days));
-    let table: [Case<'_>; 8] = [
+    let table: [Case<'_>; 10] = [
         ("no bounds", Policy { max_age: None, max_bytes: None }, &files, &[]),
         ("to the very day is kept", Policy { max_age: days(30), max_bytes: None }, &files, &[(1, Age)]),
         (
@@ -58,6 +54,18 @@ fn what_is_too_old_goes_then_the_oldest_until_the_rest_fits() {
             &live,
             &[(2, Age), (4, Bytes)],
         ),
+        (
+            "of one age, as shown",
+            Policy { max_age: None, max_bytes: Some(20) },
+            &ties,
+            &[(3, Bytes), (7, Bytes)],
+        ),
+        (
+            "of one age, all that are too old",
+            Policy { max_age: days(8), max_bytes: None },
+            &ties,
+            &[(3, Age), (7, Age), (1, Age)],
+        ),
     ];
     for (name, policy, files, expected) in table {
         assert_eq!(swept(policy, files), expected, "{name}");
@@ -65,18 +73,30 @@ fn what_is_too_old_goes_then_the_oldest_until_the_rest_fits() {
 }
 
 #[test]
-fn a_bound_of_nothing_takes_all_that_has_ended_and_nothing_else() {
-    let files = [file(1, 2, 10, RunStatus::Running), file(2, 1, 10, RunStatus::Success)];
+fn a_bound_of_nothing_takes_all_that_is_over_and_nothing_else() {
+    let files = [file(1, 2, 10, Need::Live), file(2, 1, 10, Need::Over)];
     let policy = Policy { max_age: None, max_bytes: Some(0) };
     assert_eq!(swept(policy, &files), [(2, Cause::Bytes)]);
 }
 
-fn files() -> impl Strategy<Value = Vec<HeldFile>> {
-    let one = (0_i64..100, 0_u64..50, 0_usize..RunStatus::ALL.len());
+#[test]
+fn the_files_of_a_run_are_needed_until_it_has_ended() {
+    for status in RunStatus::ALL {
+        let need = match status {
+            RunStatus::Pending | RunStatus::Running => Need::Live,
+            RunStatus::Success | RunStatus::Failed | RunStatus::Cancelled => Need::Over,
+        };
+        assert_eq!(Need::from(*status), need, "{status}");
+    }
+}
+
+fn files() -> impl Strategy<Value = Vec<HeldFile<u32>>> {
+    let one = (0_i64..100, 0_u64..50, prop::bool::ANY);
     prop::collection::vec(one, 0..40).prop_map(|mut parts| {
         parts.sort_by_key(|(days, ..)| std::cmp::Reverse(*days));
         let files = parts.into_iter().zip(1..);
-        files.map(|((days, bytes, run), n)| file(n, days, bytes, RunStatus::ALL[run])).collect()
+        let need = |live| if live { Need::Live } else { Need::Over };
+        files.map(|((days, bytes, live), n)| file(n, days, bytes, need(live))).collect()
     })
 }
 
@@ -87,21 +107,32 @@ fn policies() -> impl Strategy<Value = Policy> {
 
 proptest! {
     #[test]
+    fn never_over_budget_unless_only_live_files_are_left(files in files(), most in 0_u64..1_000) {
+        let policy = Policy { max_age: None, max_bytes: Some(most) };
+        let gone: BTreeSet<u32> = swept(policy, &files).into_iter().map(|(id, _)| id).collect();
+        let left: Vec<_> = files.iter().filter(|file| !gone.contains(&file.id)).collect();
+        let bytes: u64 = left.iter().map(|file| file.bytes).sum();
+        prop_assert!(bytes <= most || left.iter().all(|file| file.need == Need::Live), "{bytes} of {most}");
+    }
+
+    #[test]
     fn live_files_stay_older_ones_go_first_and_no_more_than_needed(files in files(), policy in policies()) {
-        let gone: BTreeSet<u128> = swept(policy, &files).into_iter().map(|(n, _)| n).collect();
-        let is_gone = |file: &HeldFile| gone.contains(&file.id.uuid().as_u128());
-        prop_assert!(files.iter().filter(|file| is_gone(file)).all(|file| file.run.is_terminal()));
+        let removals = swept(policy, &files);
+        prop_assert!(removals.is_sorted_by_key(|(id, _)| *id), "in the order that they were shown: {removals:?}");
+        let gone: BTreeSet<u32> = removals.into_iter().map(|(id, _)| id).collect();
+        let is_gone = |file: &HeldFile<u32>| gone.contains(&file.id);
+        prop_assert!(files.iter().filter(|file| is_gone(file)).all(|file| file.need == Need::Over));
         // Oldest first: what may go and stays is younger than all that went.
-        let ended: Vec<bool> = files.iter().filter(|file| file.run.is_terminal()).map(is_gone).collect();
-        prop_assert!(ended.windows(2).all(|pair| pair[0] || !pair[1]), "{ended:?}");
+        let over: Vec<bool> = files.iter().filter(|file| file.need == Need::Over).map(is_gone).collect();
+        prop_assert!(over.windows(2).all(|pair| pair[0] || !pair[1]), "{over:?}");
         let left: u64 = files.iter().filter(|file| !is_gone(file)).map(|file| file.bytes).sum();
-        for file in files.iter().filter(|file| file.run.is_terminal()) {
-            let old = policy.max_age.is_some_and(|age| now() - file.stored_at > age);
+        for file in files.iter().filter(|file| file.need == Need::Over) {
+            let old = policy.max_age.is_some_and(|age| now() - file.since > age);
             prop_assert!(is_gone(file) || !old, "too old and still there");
             prop_assert!(is_gone(file) || policy.max_bytes.is_none_or(|most| left <= most), "too much and still there");
         }
         if let Some(last) = files.iter().rfind(|file| is_gone(file)) {
-            let old = policy.max_age.is_some_and(|age| now() - last.stored_at > age);
+            let old = policy.max_age.is_some_and(|age| now() - last.since > age);
             prop_assert!(old || policy.max_bytes.is_some_and(|most| left + last.bytes > most), "taken without need");
         }
     }
@@ -113,7 +144,7 @@ proptest! {
         let mut paged = Vec::new();
         for page in files.chunks(size) {
             let (removals, next) = sweep.page(page);
-            paged.extend(removals.into_iter().map(|removal| (removal.id.uuid().as_u128(), removal.cause)));
+            paged.extend(removals.into_iter().map(|removal| (removal.id, removal.cause)));
             if next == Next::Done {
                 break;
             }

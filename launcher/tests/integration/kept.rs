@@ -1,4 +1,4 @@
-//! Looks for planted texts wherever this process or its database could have kept them.
+//! Looks for planted texts wherever this process or its database could have kept them, and at its metrics.
 
 use std::{
     io::{self, Write},
@@ -15,7 +15,13 @@ use tracing_subscriber::{
     EnvFilter, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-static WATCH: OnceLock<(Watch, PrometheusHandle)> = OnceLock::new();
+static WATCH: OnceLock<Watch> = OnceLock::new();
+
+/// The metrics of this process, counted from the first call on.
+pub fn metrics() -> &'static PrometheusHandle {
+    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+    METRICS.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap())
+}
 
 /// Every log line of this process, at the finest level, of every library, passes here.
 #[derive(Default)]
@@ -26,7 +32,7 @@ struct Watch {
 }
 
 /// Says what was found.
-pub struct Kept(&'static (Watch, PrometheusHandle));
+pub struct Kept(&'static Watch);
 
 struct Lines;
 
@@ -37,18 +43,19 @@ impl Kept {
             let layer = tracing_subscriber::fmt::layer().with_writer(Lines).with_ansi(false);
             let filter = EnvFilter::new("trace");
             tracing_subscriber::registry().with(layer).with(filter).init();
-            (Watch::default(), PrometheusBuilder::new().install_recorder().unwrap())
+            metrics();
+            Watch::default()
         });
-        watch.0.words.lock().unwrap().extend(words.iter().map(|word| (*word).to_owned()));
+        watch.words.lock().unwrap().extend(words.iter().map(|word| (*word).to_owned()));
         Self(watch)
     }
 
     pub fn assert_seen_something_and_nothing_planted(&self) {
-        let (watch, metrics) = self.0;
+        let watch = self.0;
         assert!(watch.lines.load(Ordering::Relaxed) > 100, "logs are looked at");
         let found = watch.found.lock().unwrap();
         assert!(found.is_empty(), "in the log: {found:?}");
-        let metrics = metrics.render();
+        let metrics = metrics().render();
         assert!(metrics.contains("cyberbrain_llm_calls_total"), "metrics are looked at:\n{metrics}");
         for word in watch.words.lock().unwrap().iter() {
             assert!(!metrics.contains(word.as_str()), "{word} is in the metrics:\n{metrics}");
@@ -58,7 +65,7 @@ impl Kept {
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some((watch, _)) = WATCH.get() {
+        if let Some(watch) = WATCH.get() {
             watch.lines.fetch_add(1, Ordering::Relaxed);
             let line = String::from_utf8_lossy(bytes);
             if watch.words.lock().unwrap().iter().any(|word| line.contains(word.as_str())) {

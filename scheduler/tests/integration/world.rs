@@ -298,5 +298,13 @@ fn facts(name: &str) -> HostFacts {
 }
 
 fn launcher_facts(id: LauncherId, host: HostId) -> LauncherFacts {
-    LauncherFacts { id, host, pid: 1, version: "test", files_url: None, metrics_url: None }
+    LauncherFacts {
+        id,
+        host,
+        pid: 1,
+        version: "test",
+        files_url: None,
+        metrics_url: None,
+        logs_root: fresh(),
+    }
 }

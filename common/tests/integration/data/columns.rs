@@ -146,6 +146,7 @@ const COLUMNS: &[(&str, &str, Kind)] = &[
     ("run_artifacts", "artifact_type", Closed),
     ("run_artifacts", "mime_type", Name(127)),
     ("run_artifacts", "path", Name(512)),
+    ("run_artifacts", "removed_cause", Closed),
     ("run_artifacts", "sha256", Bytes(32)),
     ("run_jobs", "failure", Code(64)),
     ("run_jobs", "failure_detail", Sentence(1_000)),

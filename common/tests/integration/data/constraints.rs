@@ -184,6 +184,8 @@ const CASES: &[(&str, &str)] = &[
     ("run_artifacts_size_not_negative", "update run_artifacts set size_bytes = -1"),
     ("run_artifacts_sha256_size", "update run_artifacts set sha256 = 'short'"),
     ("run_artifacts_removed_before_purged", "update run_artifacts set removed_at = null, purged_at = now()"),
+    ("run_artifacts_cause_known", "update run_artifacts set removed_at = now(), removed_cause = 'odd'"),
+    ("run_artifacts_removed_with_cause", "update run_artifacts set removed_at = null, removed_cause = 'age'"),
     (
         "run_artifacts_path_unique",
         "insert into run_artifacts (id, run_id, host_id, artifact_type, path, size_bytes, sha256, mime_type)

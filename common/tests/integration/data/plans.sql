@@ -61,10 +61,11 @@ insert into llm_calls (id, run_id, run_job_id, attempt_id, endpoint, model_id, p
     select md5('call' || n)::uuid, md5('run' || n)::uuid, md5('job' || n || '.0')::uuid, md5('attempt' || n || '.0')::uuid, 'local',
         'model-' || n % 10, 10, 5, 15, 100, true, now() - n * interval '1 minute'
     from generate_series(50, 39999) n;
-insert into run_artifacts (id, run_id, run_job_id, attempt_id, host_id, artifact_type, path, size_bytes, sha256, mime_type, created_at)
+insert into run_artifacts (id, run_id, run_job_id, attempt_id, host_id, artifact_type, path, size_bytes, sha256, mime_type, created_at,
+        root_id)
     select md5('artifact' || n || '.' || k)::uuid, md5('run' || n)::uuid, md5('job' || n || '.0')::uuid, md5('attempt' || n || '.0')::uuid,
         md5('host' || n % 40)::uuid, (array['log', 'report'])[k + 1], n || '/' || k, 1, sha256('x'), 'text/plain',
-        now() - n * interval '1 minute'
+        now() - n * interval '1 minute', md5('root' || n % 40)::uuid
     from generate_series(100, 39999) n cross join generate_series(0, 1) k;
 insert into container_inventory (id, host_id, container_id, container_name, snapshot, taken_at)
     select md5('inventory' || n || '.' || k)::uuid, md5('host' || n % 40)::uuid, 'container-' || n, 'web-' || n, '{}',

@@ -52,8 +52,15 @@ async fn register(
 }
 
 async fn live_launcher(connection: &mut PgConnection, host: HostId) {
-    let facts =
-        LauncherFacts { id: fresh(), host, pid: 1, version: "test", files_url: None, metrics_url: None };
+    let facts = LauncherFacts {
+        id: fresh(),
+        host,
+        pid: 1,
+        version: "test",
+        files_url: None,
+        metrics_url: None,
+        logs_root: fresh(),
+    };
     launchers::register(connection, &facts).await.unwrap();
 }
 

@@ -49,6 +49,8 @@ pub struct World {
     pub instance: InstanceId,
     /// What its launchers find; none unless a test says so.
     pub gpus: ProbeChoice,
+    /// What its launchers call the host.
+    pub name: &'static str,
     image_in_use: Option<Arc<TestImage>>,
     // Last: its connections are cut then.
     pub db: TestDb,
@@ -114,7 +116,7 @@ impl World {
         .unwrap();
         let data = tempfile::tempdir().unwrap();
         let gpus = ProbeChoice::None;
-        Some(Self { engine, pool, data, run, instance, gpus, image_in_use: image, db })
+        Some(Self { engine, pool, data, run, instance, gpus, name: "testhost", image_in_use: image, db })
     }
 
     /// Starts a launcher and waits until it takes work.
@@ -150,7 +152,7 @@ impl World {
     fn start_at(&self, url: &str, options: &[&str]) -> Launcher {
         let args = self.args(url, options);
         let station = Station {
-            name: "testhost".into(),
+            name: self.name.into(),
             runtime: Arc::clone(&self.engine),
             gpus: self.gpus.clone(),
             executable: PathBuf::from("/bin/sleep"),
@@ -176,7 +178,7 @@ impl World {
 
     fn args(&self, url: &str, options: &[&str]) -> Args {
         let data = self.data.path().to_str().unwrap();
-        let own = ["launcher", "--database-url", url, "--data-dir", data, "--host", "testhost"];
+        let own = ["launcher", "--database-url", url, "--data-dir", data, "--host", self.name];
         Cli::parse_from(own.iter().chain(options)).args
     }
 

@@ -2,8 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use chrono::TimeDelta;
 use clap::Args as ClapArgs;
 use cyberbrain_common::config::{DatabaseArgs, DirectoryArgs, SupervisionArgs, TelemetryArgs};
+use cyberbrain_core::retention::Policy;
 
 use crate::{limit::LimitArgs, pages::PageCookies};
 
@@ -36,6 +38,13 @@ pub struct Args {
     #[arg(long, env = "CYBERBRAIN_MAX_UPLOAD_MIB", default_value_t = 1_024,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_upload_mib: u32,
+    /// Days that uploads are kept after a run was last launched with them; 0 keeps them for good. One that a run job needs
+    /// which has not ended is always kept
+    #[arg(long, env = "CYBERBRAIN_KEEP_UPLOADS_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    pub keep_uploads_days: u32,
+    /// Size of all uploads, in MiB: beyond it, those that were not used for longest are removed; 0 is no limit
+    #[arg(long, env = "CYBERBRAIN_KEEP_UPLOADS_MIB", default_value_t = 0)]
+    pub keep_uploads_mib: u32,
     /// When the cookies of the pages are for TLS only; choose secure where every browser comes through TLS
     #[arg(long, env = "CYBERBRAIN_PAGE_COOKIES", value_enum, default_value_t)]
     pub page_cookies: PageCookies,
@@ -47,4 +56,15 @@ pub struct Args {
     pub telemetry: TelemetryArgs,
     #[command(flatten)]
     pub supervision: SupervisionArgs,
+}
+
+impl Args {
+    /// What uploads are kept.
+    pub(crate) fn keep_uploads(&self) -> Policy {
+        let some = |number: u32| (number > 0).then_some(number);
+        Policy {
+            max_age: some(self.keep_uploads_days).map(|days| TimeDelta::days(days.into())),
+            max_bytes: some(self.keep_uploads_mib).map(|mib| u64::from(mib) * 1024 * 1024),
+        }
+    }
 }

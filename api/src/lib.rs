@@ -25,7 +25,7 @@ mod views;
 
 pub use app::App;
 pub use args::Args;
-pub use files::UploadStore;
+pub use files::{KeepError, UploadKeeper, UploadStore};
 pub use limit::LimitArgs;
 pub use pages::PageCookies;
 pub use problem::{FieldError, Kind, Part, Problem};

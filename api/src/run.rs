@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     args::Args,
-    files::UploadStore,
+    files::{UploadKeeper, UploadStore},
     mcp::Allowed,
     routes::router,
     serve::serve,
@@ -98,6 +98,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
         async move { serve(listener, router, tls, &stop).await }
     });
     tracing::info!(url, docs = format!("{url}/api/docs"), "api listens");
+    let keeper = UploadKeeper::new(pool.clone(), uploads, args.keep_uploads());
     let prepared = prepare(&pool, &args.directories.data_dir, &stop).await;
     let outcome = match prepared {
         Ok(()) if stop.is_cancelled() => Ok(()),
@@ -109,8 +110,16 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     if outcome.is_err() {
         stop.cancel();
     }
+    let kept = match &outcome {
+        Ok(()) => tokio::spawn(keeper.run(stop.clone())),
+        Err(_) => tokio::spawn(std::future::ready(())),
+    };
     if let Err(error) = served.await {
         tracing::error!(%error, "the server ended by itself");
+    }
+    stop.cancel();
+    if let Err(error) = kept.await {
+        tracing::error!(%error, "looking after uploads ended by itself");
     }
     pool.close().await;
     outcome

@@ -24,11 +24,10 @@ const MAX_BYTES: u64 = 64;
 /// # Errors
 /// When the directory can't be read, or has no mark and can't be written, or its mark is no mark of ours.
 pub fn id_of(directory: &Path) -> io::Result<RootId> {
-    let mark = directory.join(MARK);
-    match read(&mark) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        known => return known,
+    if let Some(id) = known(directory)? {
+        return Ok(id);
     }
+    let mark = directory.join(MARK);
     let mut ours = tempfile::Builder::new()
         .prefix(MARK)
         .permissions(Permissions::from_mode(0o644))
@@ -42,6 +41,24 @@ pub fn id_of(directory: &Path) -> io::Result<RootId> {
     }
     File::open(directory)?.sync_all()?;
     read(&mark)
+}
+
+/// The id of a directory; `None` if there is no directory, or no mark in it.
+///
+/// # Errors
+/// When it can't be read, or its mark is no mark of ours.
+pub fn known(directory: &Path) -> io::Result<Option<RootId>> {
+    match read(&directory.join(MARK)) {
+        Ok(id) => Ok(Some(id)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a directory is there and is still this one: what is not mounted is another, or none.
+#[must_use]
+pub fn is(directory: &Path, id: RootId) -> bool {
+    known(directory).is_ok_and(|known| known == Some(id))
 }
 
 fn read(mark: &Path) -> io::Result<RootId> {
@@ -69,7 +86,9 @@ mod tests {
     fn all_who_share_a_directory_know_it_by_one_id_and_another_one_by_another() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("a");
+        assert_eq!(known(&directory).unwrap(), None);
         fs::create_dir(&directory).unwrap();
+        assert_eq!(known(&directory).unwrap(), None);
         let ids: BTreeSet<RootId> = std::thread::scope(|scope| {
             let asked: Vec<_> = (0..16).map(|_| scope.spawn(|| id_of(&directory).unwrap())).collect();
             asked.into_iter().map(|asked| asked.join().unwrap()).collect()
@@ -80,9 +99,12 @@ mod tests {
         assert_eq!(left, [MARK], "nothing else is left of it");
         let moved = parent.path().join("b");
         fs::rename(&directory, &moved).unwrap();
-        assert_eq!(ids.first(), Some(&id_of(&moved).unwrap()), "it is what it was, elsewhere");
+        assert_eq!(ids.first(), known(&moved).unwrap().as_ref(), "it is what it was, elsewhere");
+        let id = *ids.first().unwrap();
+        assert!(is(&moved, id) && !is(&directory, id), "there is nothing");
         fs::create_dir(&directory).unwrap();
-        assert_ne!(ids.first(), Some(&id_of(&directory).unwrap()));
+        assert_ne!(id_of(&directory).unwrap(), id);
+        assert!(!is(&directory, id), "it is another one");
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub const LLM_REFUSALS: &str = "cyberbrain_llm_refusals_total";
 pub const LLM_ROWS_LOST: &str = "cyberbrain_llm_rows_lost_total";
 pub const FILES_REMOVED: &str = "cyberbrain_files_removed_total";
 pub const FILES_REMOVED_BYTES: &str = "cyberbrain_files_removed_bytes_total";
+pub const UPLOADS_REMOVED: &str = "cyberbrain_uploads_removed_total";
+pub const UPLOADS_REMOVED_BYTES: &str = "cyberbrain_uploads_removed_bytes_total";
 pub const BUILD_INFO: &str = "cyberbrain_build_info";
 
 /// Buckets for waits, in seconds.
@@ -148,5 +150,7 @@ pub fn describe() {
     describe_counter!(LLM_ROWS_LOST, "Calls that are not on record");
     describe_counter!(FILES_REMOVED, "Files of ended runs that retention removed from a host's disk");
     describe_counter!(FILES_REMOVED_BYTES, Unit::Bytes, "Size of the files that retention removed");
+    describe_counter!(UPLOADS_REMOVED, "Uploads that were removed from the disk, by cause");
+    describe_counter!(UPLOADS_REMOVED_BYTES, Unit::Bytes, "Size of the uploads that were removed, by cause");
     describe_gauge!(BUILD_INFO, "Always 1; version and role are the labels");
 }

@@ -11,6 +11,7 @@ use cyberbrain_common::{
     db::{
         self,
         artifacts::{ArtifactFile, ArtifactType},
+        kept_files::Location,
         report_files::{self, FILES, Unfiled, Wanted},
         runs::After,
     },
@@ -105,7 +106,7 @@ async fn step(agent: &Agent, hosts: &[HostId], after: Option<After>) -> Result<S
     let writing = tokio::task::spawn_blocking(move || write(&root, run, &markdown, &json));
     match writing.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
         Ok(files) => {
-            report_files::filed(&mut tx, run, host, &files).await?;
+            report_files::filed(&mut tx, run, Location { host, root: agent.layout.root }, &files).await?;
             tx.commit().await?;
             Ok(Step::Settled(at))
         }

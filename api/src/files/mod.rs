@@ -4,6 +4,7 @@
 //! no more than a fixed number of transfers and streams is open. Deliberately absent: a cache.
 
 mod follow;
+mod keep;
 mod partial;
 mod remote;
 mod segments;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use follow::{Follow, Position};
+pub use keep::{KeepError, UploadKeeper};
 pub(crate) use remote::{Reading, Remote};
 pub(crate) use segments::Segments;
 pub(crate) use uploads::Described;

@@ -12,14 +12,18 @@ use std::{
 use axum::body::Body;
 use cyberbrain_common::{
     db::uploads::{self, NewUpload, StoredUpload},
+    file_root,
     ids::fresh,
 };
-use cyberbrain_core::{audit::Actor, ids::UploadId};
+use cyberbrain_core::{
+    audit::Actor,
+    ids::{RootId, UploadId},
+};
 use http_body_util::BodyExt as _;
 use sqlx::Connection as _;
 use tokio::time::timeout;
 
-use super::partial::Partial;
+use super::{keep::purge, partial::Partial};
 use crate::{
     app::App,
     problem::{FieldError, Kind, Part, Problem},
@@ -70,12 +74,15 @@ impl UploadStore {
         }
         let id: UploadId = fresh();
         tokio::fs::create_dir_all(&self.root).await.map_err(|error| unwritable(&error))?;
+        let Some(root) = self.root_id().await.map_err(|error| unwritable(&error))? else {
+            return Err(unwritable(&io::ErrorKind::NotFound.into()));
+        };
         let path = self.root.join(format!("{PARTIAL}{id}"));
         let mut partial = Partial::create(path).await.map_err(|error| unwritable(&error))?;
         self.receive(body, &mut partial).await?;
         let sha256 = partial.sync().await.map_err(|error| unwritable(&error))?;
         let Described { name, mime_type, .. } = described;
-        let upload = NewUpload { id, name, size_bytes: partial.size(), sha256, mime_type };
+        let upload = NewUpload { id, name, size_bytes: partial.size(), sha256, mime_type, root };
         let path = self.path(id);
         let app = app.clone();
         // By itself, so that a client who leaves now does not leave half of it.
@@ -96,16 +103,47 @@ impl UploadStore {
         }
     }
 
-    /// Removes the file of an upload whose row is gone.
-    pub(crate) async fn remove(&self, upload: UploadId) {
-        let path = self.path(upload);
-        match tokio::fs::remove_file(&path).await {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "the file of a deleted upload can't be removed");
+    /// Removes the file of an upload whose row says so, if it lies in our directory. Where that fails, the next look of
+    /// [`super::UploadKeeper`] tries again.
+    pub(crate) async fn remove(&self, app: &App, upload: UploadId, root: Option<RootId>) {
+        let removed = async {
+            let own = self.root_id().await.map_err(|error| Problem::internal(&error))?;
+            if root.is_none_or(|root| own == Some(root)) {
+                purge(&mut *app.connection().await?, self, &[upload]).await?;
             }
+            Ok::<_, Problem>(())
+        };
+        if let Err(problem) = removed.await {
+            tracing::warn!(upload.id = %upload, problem.detail, "the file of a deleted upload can't be removed yet");
         }
+    }
+
+    /// Which directory it is; `None` while there is none.
+    pub(super) async fn root_id(&self) -> io::Result<Option<RootId>> {
+        let root = self.root.clone();
+        let read = move || if root.is_dir() { file_root::id_of(&root).map(Some) } else { Ok(None) };
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Unlinks files of uploads; those that are gone now, by us or before. Links are not followed: they go themselves.
+    pub(super) async fn unlink(&self, uploads: &[UploadId]) -> Vec<UploadId> {
+        let files: Vec<_> = uploads.iter().map(|id| (*id, self.path(*id))).collect();
+        let unlinking = tokio::task::spawn_blocking(move || {
+            let mut gone = Vec::with_capacity(files.len());
+            for (id, path) in files {
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        tracing::warn!(path = %path.display(), %error, "an upload can't be removed; the next look will try");
+                    }
+                    Ok(()) | Err(_) => gone.push(id),
+                }
+            }
+            gone
+        });
+        unlinking.await.unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "unlinking was broken off");
+            Vec::new()
+        })
     }
 
     /// Removes what processes that were killed had begun to take in. Files of other names are not ours to remove.

@@ -8,9 +8,9 @@ use axum::{
 };
 use cyberbrain_common::db::{
     self,
-    uploads::{self, Deletion},
+    uploads::{self, Deletion, Known, Removed},
 };
-use cyberbrain_core::ids::UploadId;
+use cyberbrain_core::{ids::UploadId, retention::Cause};
 use sqlx::Connection as _;
 
 use super::runs::{link_to_next, next_cursor};
@@ -76,11 +76,31 @@ pub(crate) async fn list(
 
 pub(crate) async fn show(State(app): State<App>, Id(id): Id<UploadId>) -> Result<Json<UploadView>, Problem> {
     let mut connection = app.connection().await?;
-    let upload = uploads::find(&mut connection, id).await?;
-    upload.map(|upload| Json(upload.into())).ok_or_else(|| Problem::not_found("upload", id))
+    match uploads::find(&mut connection, id).await? {
+        Some(Known::There(upload)) => Ok(Json(upload.into())),
+        Some(Known::Removed(removed)) => Err(gone(&removed)),
+        None => Err(Problem::not_found("upload", id)),
+    }
 }
 
-/// `DELETE /api/v1/uploads/{id}`: the row first, then the file, so that no row is without its file.
+/// What became of it, when and why.
+fn gone(removed: &Removed) -> Problem {
+    let at = removed.at.format("%Y-%m-%dT%H:%M:%SZ");
+    let detail = match removed.cause {
+        None => format!("{} deleted it at {at}", removed.by),
+        Some(Cause::Age) => {
+            format!(
+                "retention removed it at {at}: no run was launched with it for longer than uploads are kept"
+            )
+        }
+        Some(Cause::Bytes) => format!(
+            "retention removed it at {at}: there was more than is kept, and no run was launched with it for longest"
+        ),
+    };
+    Problem::new(Kind::Gone, detail)
+}
+
+/// `DELETE /api/v1/uploads/{id}`: the row first, then the file: what a crash leaves of it, the next look removes.
 pub(crate) async fn delete(
     State(app): State<App>,
     Caller(caller): Caller,
@@ -88,15 +108,17 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let mut connection = app.connection().await?;
     let mut tx = connection.begin().await.map_err(db::Error::from)?;
-    match uploads::delete(&mut tx, id, &caller.actor()).await? {
-        Deletion::Deleted => {}
+    let root = match uploads::delete(&mut tx, id, &caller.actor()).await? {
+        Deletion::Deleted { root } => root,
+        Deletion::Removed(removed) => return Err(gone(&removed)),
         Deletion::Unknown => return Err(Problem::not_found("upload", id)),
         Deletion::InUse(run_job) => {
             let detail = format!("run job {run_job} reads it and has not ended: cancel it or wait for it");
             return Err(Problem::new(Kind::Conflict, detail));
         }
-    }
+    };
     tx.commit().await.map_err(db::Error::from)?;
-    app.uploads().remove(id).await;
+    drop(connection);
+    app.uploads().remove(&app, id, root).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -106,10 +106,10 @@ pub(super) const ROUTES: &[Route] = &[
         name: "get_upload",
         access: VIEWER,
         query: &[],
-        about: "Show an upload.",
+        about: "Show an upload. 410 when it was deleted, or removed because it was not used for long.",
         takes: Takes::Nothing,
         answers: &[json(200, "The upload.", of::<UploadView>)],
-        refuses: &[],
+        refuses: &[Kind::Gone],
         handler: || get(uploads::show),
     },
     Route {
@@ -121,7 +121,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Delete an upload. 409 while a run job that has not ended has it as input.",
         takes: Takes::Nothing,
         answers: &[Answer { status: 204, about: "It is gone.", content: Content::Nothing }],
-        refuses: &[Kind::Conflict],
+        refuses: &[Kind::Conflict, Kind::Gone],
         handler: || delete(uploads::delete),
     },
     Route {

@@ -18,6 +18,8 @@ pub(crate) struct UploadView {
     mime_type: String,
     uploaded_by: String,
     created_at: DateTime<Utc>,
+    /// When a run was last launched with it, to the hour; before that, when it was stored. Its age is counted from here.
+    used_at: DateTime<Utc>,
 }
 
 impl From<StoredUpload> for UploadView {
@@ -30,6 +32,7 @@ impl From<StoredUpload> for UploadView {
             mime_type: row.mime_type,
             uploaded_by: row.uploaded_by,
             created_at: row.created_at,
+            used_at: row.used_at,
         }
     }
 }

@@ -21,6 +21,7 @@ mod health;
 mod host_files;
 mod idempotency;
 mod job_templates;
+mod kept_uploads;
 mod keys;
 mod launch;
 mod limits;

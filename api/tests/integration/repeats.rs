@@ -153,7 +153,7 @@ async fn the_rules_of_today_hold() {
         (
             "update run_jobs set inputs = '{01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00}'",
             "update run_jobs set inputs = '{}'",
-            "was deleted",
+            "was removed",
         ),
     ];
     let stored = api.stored().await;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, io, time::Duration};
 
 use axum::body::Body;
+use cyberbrain_common::file_root;
 use cyberbrain_testkit::wait_until;
 use futures::{StreamExt as _, stream};
 use serde_json::json;
@@ -17,10 +18,11 @@ async fn upload(api: &Api, query: &str, body: impl Into<Body>) -> Answer {
     api.send(request("POST", &path, Some(&api.operator), &[("content-type", "text/csv")], body.into())).await
 }
 
-/// Names of all files below the uploads root.
+/// Names of all files below the uploads root, but for its mark.
 fn files(api: &Api) -> BTreeSet<String> {
     let entries = std::fs::read_dir(api.uploads.path()).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| !file_root::is_mark(name)).collect()
 }
 
 #[tokio::test]
@@ -63,7 +65,19 @@ async fn an_upload_is_kept_under_its_id_and_can_be_an_input() {
     api.post(&format!("/api/v1/runs/{run}/cancel"), None).await;
     assert_eq!(delete(&api.viewer).await.status, 403);
     assert_eq!(delete(&api.operator).await.status, 204);
-    assert_eq!(delete(&api.operator).await.problem(), "not-found");
+    let again = delete(&api.operator).await;
+    assert_eq!((again.status, again.problem().as_str()), (410, "gone"));
+    let shown = api.get(&path).await;
+    assert_eq!((shown.status, shown.problem().as_str()), (410, "gone"));
+    assert!(
+        shown.json()["detail"].as_str().unwrap().starts_with("key:operator deleted it at 2"),
+        "{}",
+        shown.text()
+    );
+    let unknown = "/api/v1/uploads/01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00";
+    assert_eq!(api.get(unknown).await.problem(), "not-found");
+    let unknown = api.send(request("DELETE", unknown, Some(&api.operator), &[], Body::empty())).await;
+    assert_eq!(unknown.problem(), "not-found");
     assert_eq!(files(&api).len(), 1, "the other one stays");
     let told = "select count(*) from worker_audit where operation = 'change' and actor = 'key:operator'
         and config_snapshot ->> 'upload' is not null";

@@ -29,6 +29,7 @@ pub mod idempotency;
 pub mod instance;
 pub mod inventory;
 pub mod kept_files;
+pub mod kept_uploads;
 pub mod launchers;
 pub mod leaders;
 pub mod library;

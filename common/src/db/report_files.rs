@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Conn, Error,
     artifacts::{ArtifactFile, ArtifactType},
+    kept_files::Location,
     runs::After,
 };
 use crate::ids::fresh;
@@ -90,7 +91,7 @@ pub async fn next(
 pub async fn filed(
     connection: &mut Conn,
     run: RunId,
-    host: HostId,
+    at: Location,
     files: &[ArtifactFile; FILES],
 ) -> Result<(), Error> {
     let ids = files.each_ref().map(|_| fresh::<ArtifactId>().uuid());
@@ -99,20 +100,22 @@ pub async fn filed(
     let hashes = files.each_ref().map(|file| file.sha256.to_vec());
     let types = files.each_ref().map(|file| file.mime_type.to_owned());
     sqlx::query!(
-        "insert into run_artifacts (id, run_id, host_id, artifact_type, path, size_bytes, sha256, mime_type, created_at)
-         select t.id, r.id, $3, $4, path, size_bytes, sha256, mime_type, r.finished_at
+        "insert into run_artifacts (id, run_id, host_id, artifact_type, path, size_bytes, sha256, mime_type, created_at,
+             root_id)
+         select t.id, r.id, $3, $4, path, size_bytes, sha256, mime_type, r.finished_at, $9
          from runs r, unnest($1::uuid[], $5::text[], $6::bigint[], $7::bytea[], $8::text[])
              as t(id, path, size_bytes, sha256, mime_type)
          where r.id = $2
          on conflict (host_id, path) do nothing",
         &ids[..],
         run.uuid(),
-        host.uuid(),
+        at.host.uuid(),
         ArtifactType::Report.as_str(),
         &paths[..],
         &sizes[..],
         &hashes[..],
         &types[..],
+        at.root.uuid(),
     )
     .execute(&mut *connection)
     .await?;

@@ -239,7 +239,10 @@ impl<'a> Planner<'a> {
         self.check_allowed(job, &place, problems);
         for (index, input) in run_job.inputs.iter().enumerate() {
             if !self.library.uploads.contains(input) {
-                problems.add(&at.key("inputs").index(index), format!("there is no upload {input}"));
+                problems.add(
+                    &at.key("inputs").index(index),
+                    format!("there is no upload {input}, or none any more"),
+                );
             }
         }
         let (of_run, own) = (self.request.params.as_ref(), run_job.params.as_ref());

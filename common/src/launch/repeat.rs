@@ -257,7 +257,7 @@ fn refusal(
         return Err(format!("image {image} of job {key} is not on the worker image allowlist any more"));
     }
     if let Some(gone) = job.inputs.iter().find(|input| !uploads.contains(input)) {
-        return Err(format!("the upload {gone} that job {key} reads was deleted"));
+        return Err(format!("the upload {gone} that job {key} reads was removed"));
     }
     Ok(id)
 }

@@ -14,7 +14,7 @@ use cyberbrain_common::{
         kept_files::{self, Location, Turn},
         runs::After,
     },
-    metric,
+    file_root, metric,
 };
 use cyberbrain_core::{
     ids::ArtifactId,
@@ -66,6 +66,10 @@ enum Error {
 }
 
 async fn look(agent: &Agent, policy: Policy) -> Result<(), Error> {
+    if !is_there(agent).await {
+        tracing::warn!(path = %agent.layout.logs.display(), "the logs root is not the directory that it was; nothing is removed");
+        return Ok(());
+    }
     for _ in 0..MAX_STEPS {
         let claimed = async {
             let mut connection = agent.pool.acquire().await?;
@@ -91,6 +95,12 @@ async fn look(agent: &Agent, policy: Policy) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether the logs root is still what it was at the start: what is not mounted is not gone.
+async fn is_there(agent: &Agent) -> bool {
+    let (path, root) = (agent.layout.logs.clone(), agent.layout.root);
+    tokio::task::spawn_blocking(move || file_root::is(&path, root)).await.unwrap_or(false)
 }
 
 /// Whether more is to be marked.

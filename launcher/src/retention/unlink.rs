@@ -236,7 +236,7 @@ mod tests {
         for (name, mode) in [("read-only", 0o555), ("closed", 0o000)] {
             fs::create_dir_all(out.join(name).join("inner")).unwrap();
             fs::write(out.join(name).join("file"), "x").unwrap();
-            fs::set_permissions(out.join(name).join("file"), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(out.join(name).join("file"), fs::Permissions::from_mode(0o000)).unwrap();
             fs::set_permissions(out.join(name), fs::Permissions::from_mode(mode)).unwrap();
         }
         let removing = std::thread::spawn(move || {

@@ -186,6 +186,8 @@ const COLUMNS: &[(&str, &str, Kind)] = &[
     ("uploads", "mime_type", Name(127)),
     ("uploads", "name", Name(255)),
     ("uploads", "path", Name(255)),
+    ("uploads", "removed_by", Name(255)),
+    ("uploads", "removed_cause", Closed),
     ("uploads", "sha256", Bytes(32)),
     ("uploads", "uploaded_by", Name(255)),
     ("worker_audit", "actor", Name(255)),

@@ -192,6 +192,10 @@ const CASES: &[(&str, &str)] = &[
          select gen_random_uuid(), run_id, host_id, 'data', path, 1, sha256, mime_type from run_artifacts",
     ),
     ("uploads_size_not_negative", "update uploads set size_bytes = -1"),
+    ("uploads_cause_known", "update uploads set removed_at = now(), removed_by = 'x', removed_cause = 'odd'"),
+    ("uploads_removed_by_somebody", "update uploads set removed_at = now()"),
+    ("uploads_removed_with_cause", "update uploads set removed_cause = 'age'"),
+    ("uploads_removed_before_purged", "update uploads set purged_at = now()"),
     ("uploads_sha256_size", "update uploads set sha256 = 'short'"),
     (
         "schedules_name_unique",

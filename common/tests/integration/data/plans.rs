@@ -116,7 +116,7 @@ const ASKED: &[(&str, &[&str])] = &[
     ),
     ("from api_keys where $1::timestamptz is null", &["null, null, 51", "now(), gen_random_uuid(), 51"]),
     (
-        "from uploads where $1::timestamptz is null",
+        "from uploads where removed_at is null and ($1::timestamptz is null",
         &["null, null, 51", "now() - interval '9 days', gen_random_uuid(), 51"],
     ),
 ];

@@ -71,8 +71,9 @@ insert into container_inventory (id, host_id, container_id, container_name, snap
     select md5('inventory' || n || '.' || k)::uuid, md5('host' || n % 40)::uuid, 'container-' || n, 'web-' || n, '{}',
         now() - k * interval '1 hour'
     from generate_series(0, 399) n cross join generate_series(0, 99) k;
-insert into uploads (id, name, path, size_bytes, sha256, mime_type, uploaded_by, created_at)
-    select md5('upload' || n)::uuid, 'u', 'u' || n, 0, sha256('x'), 'text/plain', 'test', now() - n * interval '1 minute'
+insert into uploads (id, name, path, size_bytes, sha256, mime_type, uploaded_by, created_at, used_at, root_id)
+    select md5('upload' || n)::uuid, 'u', 'u' || n, 0, sha256('x'), 'text/plain', 'test', now() - n * interval '1 minute',
+        now() - n * interval '1 minute', md5('root' || n % 20)::uuid
     from generate_series(0, 19999) n;
 insert into idempotency_keys (principal, route, key, fingerprint, run_id, created_at)
     select 'key:' || n % 100, 'runs', 'k' || n, sha256('x'), md5('run' || n)::uuid, now() - n * interval '1 minute'

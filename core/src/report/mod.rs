@@ -14,6 +14,10 @@ mod headline;
 mod markdown;
 
 #[cfg(test)]
+mod numbers_test;
+#[cfg(test)]
+mod read_back;
+#[cfg(test)]
 mod tests;
 
 pub use build::build;

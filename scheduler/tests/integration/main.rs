@@ -12,6 +12,7 @@ mod machines;
 mod maintenance;
 mod placement;
 mod reaper;
+mod report_numbers;
 mod role;
 mod two_schedulers;
 mod world;

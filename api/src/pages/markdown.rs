@@ -1,9 +1,10 @@
 //! Reports as HTML.
 //!
 //! Guarantees that nothing of the text becomes markup but what Markdown has words for: HTML in it is shown as text, links lead
-//! to web addresses, to pages of ours or nowhere, images are not loaded. No style is written into it: the alignment of a
-//! column is a class.
+//! to web addresses or to pages of ours, what would lead elsewhere is no link, images are not loaded. No style is written into
+//! it: the alignment of a column is a class.
 
+use cyberbrain_core::ids::RunId;
 use pulldown_cmark::{Alignment, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
 /// How many levels a page's own headings take.
@@ -21,11 +22,12 @@ pub(super) enum Headings {
     BelowThePages,
 }
 
-/// Renders a report.
-pub(super) fn render(text: &str, headings: Headings) -> String {
+/// Renders the report of a Run.
+pub(super) fn render(text: &str, run: RunId, headings: Headings) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
     let mut table = Table::default();
-    let events = Parser::new_ext(text, options).map(|event| table.align(tame(event, headings)));
+    let mut links = Links { run, within: Link::None };
+    let events = Parser::new_ext(text, options).map(|event| table.align(links.lead(tame(event, headings))));
     let mut out = String::with_capacity(text.len() * 2);
     html::push_html(&mut out, events);
     out
@@ -39,14 +41,6 @@ fn tame(event: Event<'_>, headings: Headings) -> Event<'_> {
         // An image is its description.
         Event::Start(Tag::Image { .. }) => Event::Start(Tag::Emphasis),
         Event::End(TagEnd::Image) => Event::End(TagEnd::Emphasis),
-        Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
-            let dest_url = if leads_to_the_web(&dest_url) {
-                dest_url
-            } else {
-                page_of_ours(&dest_url).map_or(CowStr::Borrowed("#report"), |path| path.to_owned().into())
-            };
-            Event::Start(Tag::Link { link_type, dest_url, title, id })
-        }
         Event::Start(Tag::Heading { level, .. }) => Event::Start(Tag::Heading {
             level: lower(level, headings),
             id: None,
@@ -55,6 +49,50 @@ fn tame(event: Event<'_>, headings: Headings) -> Event<'_> {
         }),
         Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(lower(level, headings))),
         other => other,
+    }
+}
+
+/// Where links lead.
+struct Links {
+    run: RunId,
+    within: Link,
+}
+
+/// Whether the text is that of a link.
+enum Link {
+    None,
+    Live,
+    /// Of one that would lead elsewhere: its text is all that is shown.
+    Dead,
+}
+
+impl Links {
+    fn lead<'a>(&mut self, event: Event<'a>) -> Event<'a> {
+        match event {
+            Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
+                let leads = if leads_to_the_web(&dest_url) {
+                    Some(dest_url)
+                } else {
+                    page_of_ours(&dest_url, self.run).map(CowStr::from)
+                };
+                match leads {
+                    Some(dest_url) => {
+                        self.within = Link::Live;
+                        Event::Start(Tag::Link { link_type, dest_url, title, id })
+                    }
+                    None => {
+                        self.within = Link::Dead;
+                        Event::Text(CowStr::Borrowed(""))
+                    }
+                }
+            }
+            // Links are not within links.
+            Event::End(TagEnd::Link) => match std::mem::replace(&mut self.within, Link::None) {
+                Link::Dead => Event::Text(CowStr::Borrowed("")),
+                Link::Live | Link::None => event,
+            },
+            other => other,
+        }
     }
 }
 
@@ -123,15 +161,17 @@ fn leads_to_the_web(url: &str) -> bool {
     begins("https://") || begins("http://")
 }
 
-/// The page for a path of REST: a run, the output of a run job, or a file.
-fn page_of_ours(url: &str) -> Option<&str> {
+/// The page for a path of REST: a run, its artifacts, one of its run jobs, the output of a run job, or a file.
+fn page_of_ours(url: &str, run: RunId) -> Option<String> {
     let path = url.strip_prefix(REST)?;
     let is_id = |part: &str| part.len() == 36 && part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     let parts: Vec<&str> = path.split('/').collect();
     match parts[..] {
         ["", "runs", id] | ["", "run-jobs", id, "logs"] | ["", "artifacts", id, "content"] if is_id(id) => {
-            Some(path)
+            Some(path.to_owned())
         }
+        ["", "runs", id, "artifacts"] if is_id(id) => Some(format!("/runs/{id}#artifacts")),
+        ["", "run-jobs", id] if is_id(id) => Some(format!("/runs/{run}#{id}")),
         _ => None,
     }
 }
@@ -150,12 +190,13 @@ mod tests {
     use super::*;
 
     fn render(text: &str) -> String {
-        super::render(text, Headings::BelowThePages)
+        super::render(text, RunId::from(uuid::Uuid::from_u128(0xa1)), Headings::BelowThePages)
     }
 
     #[test]
     fn headings_of_a_whole_document_stay() {
-        let html = super::render("# Run\n\n## Jobs\n", Headings::AsTheyAre);
+        let run = RunId::from(uuid::Uuid::nil());
+        let html = super::render("# Run\n\n## Jobs\n", run, Headings::AsTheyAre);
         assert_eq!(html, "<h1>Run</h1>\n<h2>Jobs</h2>\n");
     }
 
@@ -168,6 +209,14 @@ mod tests {
             let html = render(&format!("[x](/api/v1{path})"));
             assert!(html.contains(&format!("<a href=\"{path}\">")), "{html}");
         }
+        let own = "/runs/00000000-0000-0000-0000-0000000000a1";
+        for (path, page) in [
+            (format!("/api/v1/run-jobs/{id}"), format!("{own}#{id}")),
+            (format!("/api/v1{own}/artifacts"), format!("{own}#artifacts")),
+        ] {
+            let html = render(&format!("[x]({path})"));
+            assert!(html.contains(&format!("<a href=\"{page}\">x</a>")), "{html}");
+        }
         for path in [
             "/logout",
             "//example.org",
@@ -179,8 +228,9 @@ mod tests {
             "/api/v1/runs/01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00/cancel",
             "/api/v1/artifacts/01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00/content?x=1",
         ] {
-            let html = render(&format!("[x]({path})"));
-            assert!(html.contains("<a href=\"#report\">"), "{path}: {html}");
+            let html = render(&format!("a [*x*]({path}) b [y](https://example.org)"));
+            let text = "<p>a <em>x</em> b <a href=\"https://example.org\">y</a></p>";
+            assert_eq!(html.trim(), text, "{path}");
         }
     }
 

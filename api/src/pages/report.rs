@@ -28,7 +28,7 @@ struct Document {
 
 /// The document of a run's report.
 pub(crate) fn document(run: RunId, text: &str) -> Result<Response, Problem> {
-    let document = Document { run, report: markdown::render(text, Headings::AsTheyAre) };
+    let document = Document { run, report: markdown::render(text, run, Headings::AsTheyAre) };
     let text = document.render().map_err(|error| Problem::internal(&error))?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),

@@ -14,7 +14,7 @@ use crate::{
         runs::{Begin, PER_PAGE, page},
     },
     problem::Problem,
-    views::{ArtifactPage, RunJobView, RunSummary, RunView},
+    views::{ArtifactPage, ArtifactView, RunJobView, RunSummary, RunView},
 };
 
 /// Run jobs of a Run that its page shows; REST has all of them.
@@ -91,13 +91,19 @@ pub(crate) async fn show(
         jobs_ended,
         jobs_total,
         artifacts,
-        report: report.map(|text| markdown::render(&text, markdown::Headings::BelowThePages)),
+        report: report.map(|text| markdown::render(&text, id, markdown::Headings::BelowThePages)),
     })
 }
 
 impl RunPage {
     fn shown_jobs(&self) -> &[RunJobView] {
         &self.run.run_jobs[..self.run.run_jobs.len().min(MOST_JOBS)]
+    }
+
+    /// Whose file it is.
+    fn owner(&self, file: &ArtifactView) -> &str {
+        let job = |id| self.run.run_jobs.iter().find(|job| job.id == id);
+        file.run_job.map_or("the run", |id| job(id).map_or("–", |job| job.name.as_str()))
     }
 }
 

@@ -121,7 +121,10 @@ async fn every_page_shows_what_there_is_under_a_strict_policy() {
     api.execute(
         "insert into run_artifacts (id, run_id, run_job_id, host_id, artifact_type, path, size_bytes, sha256, mime_type)
          select gen_random_uuid(), j.run_id, j.id, h.id, 'data', 'runs/x/summary.json', 1536, sha256(''), 'text/json'
-         from run_jobs j, hosts h where j.status = 'running'",
+         from run_jobs j, hosts h where j.status = 'running'
+         union all
+         select gen_random_uuid(), r.id, null, h.id, 'report', 'runs/' || r.id || '/report.md', 9, sha256(''), 'text/markdown'
+         from runs r, hosts h",
     )
     .await;
     let browser = Browser::logged_in(&api, &api.viewer).await;
@@ -138,6 +141,8 @@ async fn every_page_shows_what_there_is_under_a_strict_policy() {
         "score 0.15, the lowest of 2",
         "summary.json",
         "1.5 KiB",
+        "<td data-label=\"Of\">GPU report</td>",
+        "<td data-label=\"Of\">the run</td>",
         "It comes with the end",
         "0 of 2 ended",
     ] {
@@ -207,6 +212,24 @@ async fn the_list_filters_by_status_and_pages_by_cursor() {
     assert_eq!(only.text().matches("href=\"/runs/").count(), 1);
     assert!(only.text().contains(&cancelled));
     assert_eq!(browser.get("/?status=failed").await.text().matches("href=\"/runs/").count(), 0);
+}
+
+#[tokio::test]
+async fn the_links_of_a_report_lead_to_what_is_on_the_page() {
+    let Some(api) = Api::start().await else { return };
+    let run = api.launch(&json!({ "jobs": ["gpu_report", "log_triage"] })).await;
+    api.end(&run, RunJobStatus::Cancelled).await;
+    let browser = Browser::logged_in(&api, &api.viewer).await;
+    let page = browser.get(&format!("/runs/{run}")).await;
+    let (_, report) = page.text().split_once("<div class=\"report card\">").unwrap();
+    let links: Vec<&str> =
+        report.split("<a href=\"").skip(1).filter_map(|link| link.split('"').next()).collect();
+    assert_eq!(links.len(), 4, "two run jobs, the run, its artifacts: {links:?}");
+    for link in links {
+        let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+        assert_eq!(path, format!("/runs/{run}"));
+        assert!(anchor.is_empty() || page.text().contains(&format!(" id=\"{anchor}\"")), "{link}");
+    }
 }
 
 #[tokio::test]

@@ -36,7 +36,8 @@ pub fn draw(containers: &[InventoryContainer], graph: &Graph) -> String {
             let container = &drawn[at];
             let _ = writeln!(
                 out,
-                "{indent}s{at}[\"{}<br/>{}\"]{}",
+                // The line break is one: around markup Mermaid would take entities for what they stand for.
+                "{indent}s{at}[\"{}\n{}\"]{}",
                 label(&container.name),
                 label(&container.image),
                 class(container)
@@ -68,7 +69,7 @@ pub fn draw(containers: &[InventoryContainer], graph: &Graph) -> String {
             edge(format!("  s{at} --- n{number}\n"), &mut out);
         }
     }
-    out.push_str("  classDef network fill:#eef3fb,stroke:#4c78a8\n");
+    out.push_str("  classDef network fill:#eef3fb,stroke:#4c78a8,color:#1b1f27\n");
     out.push_str("  classDef down stroke-dasharray:4 3,color:#777\n");
     out.push_str("  classDef unhealthy stroke:#c0392b,stroke-width:2px\n");
     out
@@ -100,15 +101,39 @@ const fn class(container: &InventoryContainer) -> &'static str {
     }
 }
 
-/// A text inside a quoted label: everything that could end it, or is markup, as an entity.
+/// What stands for a name that is none.
+const NAMELESS: &str = "–";
+
+/// A text inside a quoted label, where Mermaid reads Markdown too: everything that could end it, or is markup of either, as an
+/// entity. Never empty.
 fn label(text: &str) -> String {
+    let shown: String = text.chars().filter(|c| !c.is_control()).take(MAX_LABEL).collect();
+    let shown = if shown.trim().is_empty() { NAMELESS } else { shown.trim() };
+    let characters: Vec<char> = shown.chars().collect();
     let mut out = String::new();
-    for character in text.chars().filter(|c| !c.is_control()).take(MAX_LABEL) {
-        if character.is_alphanumeric() || matches!(character, ' ' | '-' | '_' | '.' | '/' | ':' | '@') {
+    for (at, &character) in characters.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| characters.get(at)).copied().unwrap_or(' ');
+        let after = characters.get(at + 1).copied().unwrap_or(' ');
+        let plain = character.is_alphanumeric()
+            || character == ' '
+            || (before.is_alphanumeric()
+                && match character {
+                    '-' | '/' | '_' => after.is_alphanumeric(),
+                    '.' => after.is_alphanumeric() && !is_web_address(&out),
+                    // Tags and ports; before a letter it could be an icon.
+                    ':' => after.is_ascii_digit(),
+                    _ => false,
+                });
+        if plain {
             out.push(character);
         } else {
             let _ = write!(out, "#{};", u32::from(character));
         }
     }
     out
+}
+
+/// Whether a dot after this makes a link of it.
+fn is_web_address(text: &str) -> bool {
+    text.get(text.len().saturating_sub(3)..).is_some_and(|end| end.eq_ignore_ascii_case("www"))
 }

@@ -7,6 +7,7 @@ mod compared;
 mod edges;
 mod faults;
 mod gpu_report;
+mod mermaid;
 mod process;
 mod service_map;
 mod staged;

@@ -18,7 +18,7 @@ use cyberbrain_common::{
     db::supervision::Assignment,
     worker_log::{attempt_dir, segment_name},
 };
-use cyberbrain_core::ids::{Fence, RootId};
+use cyberbrain_core::ids::{AttemptId, Fence, RootId, RunId, RunJobId};
 
 use crate::runtime::User;
 
@@ -68,7 +68,11 @@ pub(crate) struct AttemptDir {
 
 impl Layout {
     pub(crate) fn attempt(&self, job: &Assignment) -> AttemptDir {
-        let relative = PathBuf::from(attempt_dir(job.run, job.run_job, job.attempt));
+        self.attempt_of(job.run, job.run_job, job.attempt)
+    }
+
+    pub(crate) fn attempt_of(&self, run: RunId, run_job: RunJobId, attempt: AttemptId) -> AttemptDir {
+        let relative = PathBuf::from(attempt_dir(run, run_job, attempt));
         AttemptDir { root: self.logs.join(&relative), relative }
     }
 
@@ -100,6 +104,11 @@ impl AttemptDir {
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Below the logs root.
+    pub(crate) fn relative_root(&self) -> &Path {
+        &self.relative
     }
 
     pub(crate) fn input(&self) -> PathBuf {

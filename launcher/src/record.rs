@@ -150,6 +150,7 @@ impl Agent {
             attempt: owned.attempt,
             host: self.host,
             root: self.layout.root,
+            left_at: None,
         };
         artifacts::insert(tx, origin, &record.artifacts).await?;
         staging::advance_cursors(tx, &owned.task_key, self.host, owned.run_job, &record.cursors).await?;

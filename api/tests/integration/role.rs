@@ -8,7 +8,7 @@ use std::{
 
 use clap::Parser;
 use cyberbrain_api::{Args, Error, run};
-use cyberbrain_common::ready;
+use cyberbrain_common::{file_root, ready};
 use cyberbrain_testkit::{TestDb, wait_for};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -47,7 +47,12 @@ async fn the_role_waits_for_its_database_serves_and_stops() {
     let ready_file = home.path().join("ready");
     let shutdown = CancellationToken::new();
     let port = { TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap() };
-    let role = tokio::spawn(run(args(&db.url, home.path(), &port.to_string(), &[]), shutdown.clone()));
+    // It can't look after its uploads at first.
+    let uploads = home.path().join("data/uploads");
+    std::fs::create_dir_all(&uploads).unwrap();
+    std::fs::write(uploads.join(file_root::MARK), "no id").unwrap();
+    let options = ["--keep-uploads-days", "99"];
+    let role = tokio::spawn(run(args(&db.url, home.path(), &port.to_string(), &options), shutdown.clone()));
 
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let unready = wait_for("the role to listen", Duration::from_secs(20), async || {
@@ -71,6 +76,20 @@ async fn the_role_waits_for_its_database_serves_and_stops() {
     );
     let answer = ask(port, &with_key).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("log_triage"), "{answer}");
+
+    let (old, young) = ("01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d00", "01932f6e-8c1e-7a34-9d5b-0a4f3c2e1d01");
+    for (id, days) in [(old, 100), (young, 98)] {
+        std::fs::write(uploads.join(id), "x").unwrap();
+        let row = "insert into uploads (id, name, path, size_bytes, sha256, mime_type, uploaded_by, used_at)
+            values ($1::uuid, 'x', $1, 1, sha256('x'), 'text/plain', 'test', now() - make_interval(days => $2))";
+        sqlx::query(row).bind(id).bind(days).execute(&mut db.connect().await).await.unwrap();
+    }
+    std::fs::remove_file(uploads.join(file_root::MARK)).unwrap();
+    let removed = wait_for("the old upload to be removed", Duration::from_secs(60), async || {
+        (!uploads.join(old).exists()).then_some(())
+    });
+    removed.await;
+    assert!(uploads.join(young).exists());
 
     let metrics = announced.metrics_url.unwrap();
     let address: SocketAddr =

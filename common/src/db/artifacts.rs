@@ -41,6 +41,8 @@ pub struct Origin {
     pub host: HostId,
     /// The logs root that their paths are relative to.
     pub root: RootId,
+    /// When they were left, if that is not now: their age is counted from then.
+    pub left_at: Option<DateTime<Utc>>,
 }
 
 /// Stores the rows; a path that is there already is kept as it is.
@@ -60,8 +62,8 @@ pub async fn insert(connection: &mut Conn, origin: Origin, files: &[ArtifactFile
     let types: Vec<String> = files.iter().map(|file| file.mime_type.to_owned()).collect();
     sqlx::query!(
         "insert into run_artifacts (id, run_id, run_job_id, attempt_id, host_id, artifact_type, path, size_bytes,
-             sha256, mime_type, root_id)
-         select id, $2, $3, $4, $5, kind, path, size_bytes, sha256, mime_type, $11
+             sha256, mime_type, root_id, created_at)
+         select id, $2, $3, $4, $5, kind, path, size_bytes, sha256, mime_type, $11, coalesce($12::timestamptz, now())
          from unnest($1::uuid[], $6::text[], $7::text[], $8::bigint[], $9::bytea[], $10::text[])
              as t(id, kind, path, size_bytes, sha256, mime_type)
          on conflict (host_id, path) do nothing",
@@ -76,6 +78,7 @@ pub async fn insert(connection: &mut Conn, origin: Origin, files: &[ArtifactFile
         &hashes,
         &types,
         origin.root.uuid(),
+        origin.left_at,
     )
     .execute(connection)
     .await?;

@@ -32,6 +32,7 @@ pub mod kept_files;
 pub mod kept_uploads;
 pub mod launchers;
 pub mod leaders;
+pub mod leftovers;
 pub mod library;
 pub mod llm_calls;
 pub mod machines;

@@ -32,7 +32,7 @@ const MAX_PATH_CHARACTERS: usize = 512;
 
 /// What may be taken.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Caps {
+pub(crate) struct Caps {
     pub files: usize,
     pub bytes: u64,
 }
@@ -72,14 +72,35 @@ pub(super) enum ResultProblem {
 pub(super) fn collect(dir: &AttemptDir, task_key: &str, caps: Caps) -> io::Result<Collected> {
     let out = Beneath::open(&dir.output())?;
     let result = read_result(&out).and_then(|result| fits(result, task_key));
+    let Listed { files, left_out } = list(dir, caps)?;
+    Ok(Collected { result, files, left_out })
+}
+
+/// The files that are there, whatever they are worth.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub files: Vec<ArtifactFile>,
+    pub left_out: u64,
+}
+
+/// Lists what the worker left and what was seen of its output.
+///
+/// # Errors
+/// When a directory can't be read; a file that can't be is left out.
+pub(crate) fn list(dir: &AttemptDir, caps: Caps) -> io::Result<Listed> {
     let mut walk = Walk { dir, caps, files: Vec::new(), left_out: 0 };
-    walk.directory(&out, &dir.output(), MAX_DEPTH)?;
+    match Beneath::open(&dir.output()) {
+        Ok(out) => walk.directory(&out, &dir.output(), MAX_DEPTH)?,
+        // It did not come as far as that.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     for (_, path) in dir.segments()? {
         // Ours, so it is opened plainly; listed beyond the worker's cap.
         walk.caps.files += 1;
         walk.add(File::open(&path)?, &path, ArtifactType::Log, u64::MAX)?;
     }
-    Ok(Collected { result, files: walk.files, left_out: walk.left_out })
+    Ok(Listed { files: walk.files, left_out: walk.left_out })
 }
 
 fn read_result(out: &Beneath) -> Result<JobResult, ResultProblem> {

@@ -34,6 +34,7 @@ use cyberbrain_core::{
 use tokio::time::sleep;
 
 pub(crate) use begin::begin;
+pub(crate) use collect::{Caps, Listed, list};
 
 use self::follow::Signs;
 use crate::{

@@ -2,8 +2,10 @@
 //!
 //! Guarantees: what is marked is unlinked by this pass or a later one, by us or by a sibling with the same logs root, and
 //! counted once; files in other logs roots are left alone, with their rows; each step is bounded. The decision is
-//! `cyberbrain_core::retention`. Deliberately absent: uploads, which the api keeps.
+//! `cyberbrain_core::retention`. What attempts left that nobody listed is listed first ([`leftovers`]). Deliberately absent:
+//! uploads, which the api keeps.
 
+mod leftovers;
 mod unlink;
 
 use std::{sync::Arc, time::Duration};
@@ -28,6 +30,8 @@ use crate::agent::Agent;
 
 /// Between two looks at a host's files.
 const PERIOD: Duration = Duration::from_secs(600);
+/// Looks from one walk through all directories to the next.
+const LOOKS_PER_WALK: usize = 6;
 /// One step with the database.
 const STEP_LIMIT: Duration = Duration::from_secs(30);
 /// Files that are looked at, marked or unlinked in one step.
@@ -39,10 +43,18 @@ const MAX_STEPS: usize = 1_000;
 pub(crate) async fn run(agents: Vec<Arc<Agent>>, policy: Policy, shutdown: CancellationToken) {
     let mut tick = interval(PERIOD);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    for looks in (0..LOOKS_PER_WALK).cycle() {
         tokio::select! {
             _ = tick.tick() => {}
             () = shutdown.cancelled() => return,
+        }
+        if looks == 0 {
+            tokio::select! {
+                walked = leftovers::walk(&agents, policy) => if let Err(error) = walked {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "what attempts left could not all be listed; the next walk will try");
+                },
+                () = shutdown.cancelled() => return,
+            }
         }
         for agent in &agents {
             tokio::select! {

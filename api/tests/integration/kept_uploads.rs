@@ -5,9 +5,11 @@ use std::{collections::BTreeSet, os::unix::fs::symlink};
 use axum::body::Body;
 use chrono::TimeDelta;
 use cyberbrain_api::{UploadKeeper, UploadStore};
+use cyberbrain_common::db::uploads;
 use cyberbrain_core::retention::Policy;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::harness::{Answer, Api, MAX_UPLOAD_BYTES, request};
 
@@ -227,6 +229,14 @@ async fn several_at_once_remove_each_upload_once() {
 async fn uploads_in_another_directory_are_left_alone() {
     let Some(api) = Api::start().await else { return };
     let ids = used(&api, &[400, 300, 200, 100]).await;
+    // An api with a directory of its own: none of these is there, and that says nothing.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = UploadStore::new(elsewhere.path().to_owned(), MAX_UPLOAD_BYTES);
+    UploadKeeper::new(api.db.pool(), other, BY_AGE).look().await.unwrap();
+    assert_eq!(
+        api.count("select count(*) from uploads where removed_at is null and purged_at is null").await,
+        4
+    );
     // Two are another api's, one of them marked; one was stored before directories had ids.
     sqlx::query("update uploads set root_id = gen_random_uuid() where id = $1::uuid or id = $2::uuid")
         .bind(&ids[0])
@@ -267,6 +277,22 @@ async fn a_link_planted_in_place_of_an_upload_is_removed_and_not_followed() {
     look(&api, BY_AGE).await;
     assert!(std::fs::symlink_metadata(&planted).is_err());
     assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_just_being_launched_with_is_left_to_the_next_look() {
+    let Some(api) = Api::start().await else { return };
+    let id = upload(&api, 10).await;
+    let nothing = Policy { max_age: None, max_bytes: Some(0) };
+    let mut connection = api.db.connect().await;
+    let mut launching = connection.begin().await.unwrap();
+    let found = uploads::existing(&mut launching, &[id.parse().unwrap()]).await.unwrap();
+    assert_eq!(found.len(), 1);
+    look(&api, nothing).await;
+    assert_eq!((files(&api).len(), show(&api, &id).await.status), (1, 200));
+    launching.rollback().await.unwrap();
+    look(&api, nothing).await;
+    assert_eq!((files(&api).len(), show(&api, &id).await.status), (0, 410));
 }
 
 #[tokio::test]

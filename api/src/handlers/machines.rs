@@ -1,6 +1,11 @@
 //! Hosts and GPUs: list, show, cordon, drain, forget, and look through containers.
 
-use axum::{Json as JsonBody, extract::State, http::StatusCode};
+use axum::{
+    Json as JsonBody,
+    extract::State,
+    http::StatusCode,
+    routing::{MethodRouter, post},
+};
 use cyberbrain_common::{
     db::{Conn, machines::last_cleanup, overview},
     machines::{GpuVerb, HostVerb, change_gpu, change_host, request_cleanup},
@@ -43,46 +48,18 @@ pub(crate) async fn host(
     read_host(&mut *app.connection().await?, id).await
 }
 
-async fn change(
-    app: &App,
-    caller: &Caller,
-    id: HostId,
-    verb: HostVerb,
-    request: &ReasonRequest,
-) -> Result<JsonBody<HostDetail>, Problem> {
-    let mut connection = app.connection().await?;
-    change_host(&mut connection, id, verb, request, &caller.0.actor()).await?;
-    read_host(&mut connection, id).await
-}
-
-/// `POST /api/v1/hosts/{id}/cordon`.
-pub(crate) async fn cordon(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<HostId>,
-    Json(request): Json<ReasonRequest>,
-) -> Result<JsonBody<HostDetail>, Problem> {
-    change(&app, &caller, id, HostVerb::Cordon, &request).await
-}
-
-/// `POST /api/v1/hosts/{id}/uncordon`.
-pub(crate) async fn uncordon(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<HostId>,
-    Json(request): Json<ReasonRequest>,
-) -> Result<JsonBody<HostDetail>, Problem> {
-    change(&app, &caller, id, HostVerb::Uncordon, &request).await
-}
-
-/// `POST /api/v1/hosts/{id}/drain`.
-pub(crate) async fn drain(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<HostId>,
-    Json(request): Json<ReasonRequest>,
-) -> Result<JsonBody<HostDetail>, Problem> {
-    change(&app, &caller, id, HostVerb::Drain, &request).await
+/// `POST /api/v1/hosts/{id}/cordon`, `uncordon` and `drain`: the host as it is then.
+pub(crate) fn change_host_by(verb: HostVerb) -> MethodRouter<App> {
+    post(
+        async move |State(app): State<App>,
+                    Caller(caller): Caller,
+                    Id(id): Id<HostId>,
+                    Json(request): Json<ReasonRequest>| {
+            let mut connection = app.connection().await?;
+            change_host(&mut connection, id, verb, &request, &caller.actor()).await?;
+            read_host(&mut connection, id).await
+        },
+    )
 }
 
 /// `POST /api/v1/hosts/{id}/forget`.
@@ -119,26 +96,16 @@ pub(crate) async fn gpu(State(app): State<App>, Name(uuid): Name) -> Result<Json
     read_gpu(&mut *app.connection().await?, &uuid).await
 }
 
-/// `POST /api/v1/gpus/{name}/cordon`.
-pub(crate) async fn cordon_gpu(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Name(uuid): Name,
-    Json(request): Json<ReasonRequest>,
-) -> Result<JsonBody<GpuView>, Problem> {
-    let mut connection = app.connection().await?;
-    change_gpu(&mut connection, &uuid, GpuVerb::Cordon, &request, &caller.actor()).await?;
-    read_gpu(&mut connection, &uuid).await
-}
-
-/// `POST /api/v1/gpus/{name}/uncordon`.
-pub(crate) async fn uncordon_gpu(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Name(uuid): Name,
-    Json(request): Json<ReasonRequest>,
-) -> Result<JsonBody<GpuView>, Problem> {
-    let mut connection = app.connection().await?;
-    change_gpu(&mut connection, &uuid, GpuVerb::Uncordon, &request, &caller.actor()).await?;
-    read_gpu(&mut connection, &uuid).await
+/// `POST /api/v1/gpus/{name}/cordon` and `uncordon`: the GPU as it is then.
+pub(crate) fn change_gpu_by(verb: GpuVerb) -> MethodRouter<App> {
+    post(
+        async move |State(app): State<App>,
+                    Caller(caller): Caller,
+                    Name(uuid): Name,
+                    Json(request): Json<ReasonRequest>| {
+            let mut connection = app.connection().await?;
+            change_gpu(&mut connection, &uuid, verb, &request, &caller.actor()).await?;
+            read_gpu(&mut connection, &uuid).await
+        },
+    )
 }

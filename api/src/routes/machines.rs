@@ -1,7 +1,11 @@
 //! Hosts, GPUs, what runs on them and what waits for them.
 
 use axum::routing::{get, post};
-use cyberbrain_common::{pausing::PauseRequest, reason::ReasonRequest};
+use cyberbrain_common::{
+    machines::{GpuVerb, HostVerb},
+    pausing::PauseRequest,
+    reason::ReasonRequest,
+};
 
 use super::{
     ADMIN, Answer, Content, Method, OPERATOR, QueryParameter, Route, Takes, VIEWER, json, query::CURSOR,
@@ -82,14 +86,14 @@ pub(super) const ROUTES: &[Route] = &[
         "cordon_gpu",
         "Cordon a GPU: nothing new is placed on it; what runs there goes on.",
         &[GPU],
-        || post(machines::cordon_gpu),
+        || machines::change_gpu_by(GpuVerb::Cordon),
     ),
     change(
         "/api/v1/gpus/{name}/uncordon",
         "uncordon_gpu",
         "Uncordon a GPU: it takes work again.",
         &[GPU],
-        || post(machines::uncordon_gpu),
+        || machines::change_gpu_by(GpuVerb::Uncordon),
     ),
     Route {
         method: Method::Get,
@@ -120,14 +124,14 @@ pub(super) const ROUTES: &[Route] = &[
         "cordon_host",
         "Cordon a host: nothing new is placed there; what runs there goes on.",
         &[HOST],
-        || post(machines::cordon),
+        || machines::change_host_by(HostVerb::Cordon),
     ),
     change(
         "/api/v1/hosts/{id}/uncordon",
         "uncordon_host",
         "Uncordon a host: it takes work again. Ends a drain, too.",
         &[HOST],
-        || post(machines::uncordon),
+        || machines::change_host_by(HostVerb::Uncordon),
     ),
     change(
         "/api/v1/hosts/{id}/drain",
@@ -135,7 +139,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Drain a host: nothing new is placed there, and what runs there ends by itself; it is drained when open_attempts \
          is 0. Stop workers to hurry it.",
         &[HOST],
-        || post(machines::drain),
+        || machines::change_host_by(HostVerb::Drain),
     ),
     Route {
         method: Method::Post,

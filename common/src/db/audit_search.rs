@@ -6,7 +6,11 @@ use cyberbrain_core::{
     ids::{AttemptId, RunId, RunJobId},
 };
 
-use super::{Col, Conn, Error, audit_trail::Record, runs::After};
+use super::{
+    Col, Conn, Error,
+    audit_trail::{Record, Row},
+    runs::After,
+};
 
 /// Which records. What is not set does not filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,8 +46,9 @@ pub async fn search(
     after: Option<After>,
     limit: i64,
 ) -> Result<Vec<Found>, Error> {
-    let rows = sqlx::query!(
-        r#"select id, at, operation as "operation: Col<Operation>", actor, run_id, run_job_id, attempt_id, host,
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select tx, id, at, operation as "operation: Col<Operation>", actor, run_id, run_job_id, attempt_id, host,
              container_id, image, gpus, selection_reason, config_snapshot, success, error
            from worker_audit
            where ($1::uuid is null or run_id = $1) and ($2::uuid is null or run_job_id = $2)
@@ -69,21 +74,7 @@ pub async fn search(
     let found = rows.into_iter().map(|row| Found {
         run: row.run_id.map(Into::into),
         run_job: row.run_job_id.map(Into::into),
-        record: Record {
-            id: row.id,
-            at: row.at,
-            operation: row.operation.0,
-            actor: row.actor,
-            attempt: row.attempt_id.map(Into::into),
-            host: row.host,
-            container_id: row.container_id,
-            image: row.image,
-            gpus: row.gpus,
-            selection_reason: row.selection_reason,
-            config_snapshot: row.config_snapshot,
-            success: row.success,
-            error: row.error,
-        },
+        record: row.into(),
     });
     Ok(found.collect())
 }

@@ -6,14 +6,16 @@
 
 use std::{fmt, num::ParseIntError, str::FromStr};
 
-use chrono::{DateTime, Utc};
 use cyberbrain_core::{
     audit::Operation,
     ids::{RunId, RunJobId},
 };
 use uuid::Uuid;
 
-use super::{Col, Conn, Error, audit_trail::Record};
+use super::{
+    Col, Conn, Error,
+    audit_trail::{Record, Row},
+};
 
 /// A place in the trail: just after this row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,46 +151,13 @@ pub async fn after(connection: &mut Conn, of: Of, at: Position, limit: u32) -> R
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-struct Row {
-    tx: i64,
-    id: Uuid,
-    at: DateTime<Utc>,
-    operation: Col<Operation>,
-    actor: String,
-    run_id: Option<Uuid>,
-    run_job_id: Option<Uuid>,
-    attempt_id: Option<Uuid>,
-    host: Option<String>,
-    container_id: Option<String>,
-    image: Option<String>,
-    gpus: Vec<String>,
-    selection_reason: Option<String>,
-    config_snapshot: serde_json::Value,
-    success: bool,
-    error: Option<String>,
-}
-
 impl From<Row> for Event {
     fn from(row: Row) -> Self {
         Self {
             position: Position { tx: row.tx, id: row.id },
             run: row.run_id.map(Into::into),
             run_job: row.run_job_id.map(Into::into),
-            record: Record {
-                id: row.id,
-                at: row.at,
-                operation: row.operation.0,
-                actor: row.actor,
-                attempt: row.attempt_id.map(Into::into),
-                host: row.host,
-                container_id: row.container_id,
-                image: row.image,
-                gpus: row.gpus,
-                selection_reason: row.selection_reason,
-                config_snapshot: row.config_snapshot,
-                success: row.success,
-                error: row.error,
-            },
+            record: row.into(),
         }
     }
 }

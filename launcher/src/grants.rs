@@ -65,6 +65,14 @@ pub(crate) enum Refusal {
     NoCache { name: String },
     #[error("a model cache can't be mounted at {target:?}")]
     Target { target: String },
+    #[error(
+        "the job names the secret {name}, and workers of this host are processes, which nothing can be mounted for; run it where there is a container engine"
+    )]
+    SecretForProcess { name: String },
+    #[error(
+        "the job names the model cache {name}, and workers of this host are processes, which nothing can be mounted for; run it where there is a container engine"
+    )]
+    CacheForProcess { name: String },
 }
 
 impl Refusal {
@@ -75,8 +83,11 @@ impl Refusal {
             | Self::Missing { .. }
             | Self::NoFile { .. }
             | Self::Unreadable { .. }
-            | Self::Lookup { .. } => FailureKind::SecretMissing,
-            Self::NoCache { .. } | Self::Target { .. } => FailureKind::CacheNotAllowed,
+            | Self::Lookup { .. }
+            | Self::SecretForProcess { .. } => FailureKind::SecretMissing,
+            Self::NoCache { .. } | Self::Target { .. } | Self::CacheForProcess { .. } => {
+                FailureKind::CacheNotAllowed
+            }
         }
     }
 }
@@ -96,6 +107,15 @@ impl Grants {
         }
         let secrets = args.secrets_dir.as_ref().map(directory).transpose()?;
         Ok(Self { secrets, caches, registries: RegistryAuth::new(args.registry_auth_file.clone())? })
+    }
+
+    /// What a worker gets that is a process of ours: nothing, since it would see the host's own paths.
+    pub(crate) fn give_a_process(secrets: &[SecretRef], caches: &[CacheRef]) -> Result<Granted, Refusal> {
+        match (secrets.first(), caches.first()) {
+            (Some(secret), _) => Err(Refusal::SecretForProcess { name: secret.name.clone() }),
+            (None, Some(cache)) => Err(Refusal::CacheForProcess { name: cache.name.clone() }),
+            (None, None) => Ok(Granted::default()),
+        }
     }
 
     /// What a job gets that names these, for a worker of this user. Looks at the disk.

@@ -23,12 +23,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Drive, Ended, Leftover};
 use crate::{
-    grants::{Granted, Refusal},
+    grants::{Granted, Grants, Refusal},
     orders::{LetGo, Order},
     record::Record,
     runtime::{
         CacheMount, ContainerPlan, Effect, Error, ImageId, ImageOnEngine, Labels, Mounts, Observation,
-        PullProgress, Purpose, SecretMount, WorkerLabels,
+        PullProgress, Purpose, RuntimeKind, SecretMount, WorkerLabels,
     },
     stage::{self, Staged},
 };
@@ -163,8 +163,9 @@ impl Drive {
 
     /// Has the engine pull the image if the job's policy asks for it. `None`: go on.
     async fn fetch(&mut self, image: &ImageId) -> Result<Option<Ended>, LetGo> {
+        let policy = self.job.spec.pull;
         let wanted = image.is_of_registry()
-            && match self.job.spec.pull {
+            && match policy {
                 PullPolicy::Always => true,
                 PullPolicy::Missing => self.lacks(image).await,
                 PullPolicy::Never => false,
@@ -185,11 +186,21 @@ impl Drive {
         let told = |progress: PullProgress| sink.put(attempt, fence, pulling(progress));
         let mut orders = self.orders.clone();
         let begun = Instant::now();
+        let fetching = async {
+            let runtime = &self.agent.runtime;
+            if policy == PullPolicy::Always {
+                runtime.ask_registry(image, login.as_ref()).await?;
+                if !self.lacks(image).await {
+                    return Ok(());
+                }
+            }
+            runtime.pull(image, login.as_ref(), &told).await
+        };
         let pulled = tokio::select! {
             order = orders.above(Order::Continue) => {
                 return if order == Order::LetGo { Err(LetGo) } else { Ok(Some(Ended::ordered(order, Leftover::None))) };
             }
-            pulled = self.agent.runtime.pull(image, login.as_ref(), &told) => pulled,
+            pulled = fetching => pulled,
         };
         metrics::histogram!(metric::JOB_START, "phase" => "pull").record(begun.elapsed().as_secs_f64());
         let Err(error) = pulled else { return Ok(None) };
@@ -212,6 +223,9 @@ impl Drive {
     async fn grant(&self) -> Result<Granted, Refusal> {
         let (grants, user) = (self.agent.grants.clone(), self.agent.layout.worker);
         let (secrets, caches) = (self.job.spec.secrets.clone(), self.job.spec.caches.clone());
+        if self.agent.kind == RuntimeKind::Process {
+            return Grants::give_a_process(&secrets, &caches);
+        }
         let looking = tokio::task::spawn_blocking(move || grants.give(&secrets, &caches, user));
         looking.await.expect("looking for files does not panic, and is not aborted")
     }

@@ -12,6 +12,7 @@ text_enum! {
         Connect = "connect",
         Info = "info",
         Images = "images",
+        AskRegistry = "ask_registry",
         Pull = "pull",
         LoadImage = "load_image",
         RemoveImage = "remove_image",
@@ -42,6 +43,8 @@ pub enum Error {
     NameTaken { call: EngineCall, subject: String },
     #[error("the image {image} is not on this engine")]
     ImageMissing { image: String },
+    #[error("the registry has no image {image}; pin one that it has, or push this one again")]
+    NotInRegistry { image: String },
     #[error(
         "the registry does not give us the image {image}: {detail}; correct the login for it in --registry-auth-file"
     )]
@@ -96,6 +99,7 @@ impl Error {
             Self::NotFound { .. }
             | Self::NameTaken { .. }
             | Self::ImageMissing { .. }
+            | Self::NotInRegistry { .. }
             | Self::PullDenied { .. }
             | Self::PullFailed { .. }
             | Self::GpuRuntimeMissing { .. }
@@ -112,7 +116,9 @@ impl Error {
     pub const fn failure(&self) -> FailureKind {
         match self {
             Self::NotFound { .. } => FailureKind::ContainerMissing,
-            Self::ImageMissing { .. } | Self::Image(_) => FailureKind::ImageMissing,
+            Self::ImageMissing { .. } | Self::NotInRegistry { .. } | Self::Image(_) => {
+                FailureKind::ImageMissing
+            }
             Self::PullDenied { .. } => FailureKind::RegistryRefused,
             Self::PullFailed { .. } => FailureKind::ImagePullFailed,
             Self::GpuRuntimeMissing { .. } => FailureKind::GpuRuntimeMissing,
@@ -133,6 +139,7 @@ impl Error {
             Self::NotFound { .. } => "not_found",
             Self::NameTaken { .. } => "name_taken",
             Self::ImageMissing { .. } => "image_missing",
+            Self::NotInRegistry { .. } => "not_in_registry",
             Self::PullDenied { .. } => "pull_denied",
             Self::PullFailed { .. } => "pull_failed",
             Self::GpuRuntimeMissing { .. } => "gpu_runtime_missing",

@@ -70,6 +70,9 @@ pub trait WorkerRuntime: fmt::Debug + Send + Sync {
     /// The images that the engine holds.
     fn images(&self) -> Call<'_, Vec<ImageOnEngine>>;
 
+    /// Has the engine ask the registry whether it gives us this digest, whatever the engine itself holds.
+    fn ask_registry<'a>(&'a self, image: &'a ImageId, login: Option<&'a Login>) -> Call<'a, ()>;
+
     /// Has the engine fetch an image by its digest, and says how far it is. Ends within half an hour.
     fn pull<'a>(
         &'a self,

@@ -7,7 +7,8 @@ use std::{
 };
 
 use cyberbrain_launcher::runtime::{
-    ContainerPlan, Follow, LogRequest, LogSource, Observation, ProcessRuntime, Program, WorkerRuntime,
+    CacheMount, ContainerPlan, Error, Follow, LogRequest, LogSource, Observation, ProcessRuntime, Program,
+    SecretMount, WorkerRuntime,
 };
 use futures::{StreamExt, TryStreamExt};
 
@@ -159,5 +160,21 @@ async fn a_worker_sees_its_directories_and_nothing_of_our_environment() {
     assert!(!lines.iter().any(|line| line.starts_with("CARGO")), "{lines:?}");
     if std::fs::metadata("/proc/self").is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) == 0) {
         has("65532".into());
+    }
+}
+
+#[tokio::test]
+async fn a_plan_with_secrets_or_caches_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = ProcessRuntime::connect(shell(), directory.path()).await.unwrap();
+    let (mut secret, mut cache) = (plan(&runtime, "true").await, plan(&runtime, "true").await);
+    secret.mounts.secrets =
+        vec![SecretMount { host: "/srv/token".into(), target: "/run/secrets/token".into() }];
+    cache.mounts.caches = vec![CacheMount { host: "/srv/llama".into(), target: "/models".into() }];
+    for plan in [secret, cache] {
+        let error = runtime.create(&plan).await.unwrap_err();
+        assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+        assert!(error.to_string().contains("nothing can be mounted for a process"), "{error}");
+        assert!(matches!(runtime.inspect(&plan.name).await, Observation::Absent));
     }
 }

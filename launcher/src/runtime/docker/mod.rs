@@ -48,6 +48,8 @@ const READ: Duration = Duration::from_secs(15);
 const CHANGE: Duration = Duration::from_secs(60);
 /// Loading an image: a few hundred MiB through the socket and onto a disk.
 const LOAD: Duration = Duration::from_secs(600);
+/// A question to a registry, with its login.
+const ASK_REGISTRY: Duration = Duration::from_secs(60);
 /// Pulling an image: gigabytes over a home's line, within what an attempt may take to begin.
 const PULL: Duration = Duration::from_secs(1_500);
 /// A pull that says nothing for so long is broken off.
@@ -166,6 +168,10 @@ impl WorkerRuntime for DockerRuntime {
 
     fn images(&self) -> Call<'_, Vec<ImageOnEngine>> {
         Box::pin(self.list_images())
+    }
+
+    fn ask_registry<'a>(&'a self, image: &'a ImageId, login: Option<&'a Login>) -> Call<'a, ()> {
+        Box::pin(self.ask_for_manifest(image, login))
     }
 
     fn pull<'a>(

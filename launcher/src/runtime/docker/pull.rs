@@ -1,4 +1,5 @@
-//! Pulling an image by its digest, with progress that is bounded and says nothing of the login.
+//! Asking the registry for an image by its digest, and pulling it, with progress that is bounded and says nothing of
+//! the login. Logging in, as the registry wants it, is the engine's.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use futures::StreamExt as _;
 use metrics::{counter, histogram};
 use tokio::time::{Instant, timeout};
 
-use super::{DockerRuntime, PULL, PULL_STALL, answer::Asked};
+use super::{ASK_REGISTRY, DockerRuntime, PULL, PULL_STALL, answer::Asked};
 use crate::{
     registry_auth::Login,
     runtime::{
@@ -34,6 +35,20 @@ const DENIED: [&str; 6] = [
 ];
 
 impl DockerRuntime {
+    /// An engine that holds a digest pulls it without asking for its manifest; this asks.
+    pub(super) async fn ask_for_manifest(&self, image: &ImageId, login: Option<&Login>) -> Result<(), Error> {
+        let asked = Asked { call: EngineCall::AskRegistry, subject: image.as_str() };
+        let begun = Instant::now();
+        let asking = self.docker.inspect_registry_image(image.as_str(), login.map(credentials));
+        let result = match timeout(ASK_REGISTRY, asking).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(sorted(asked, error)),
+            Err(_) => Err(asked.timeout(ASK_REGISTRY)),
+        };
+        record(asked, begun, &result);
+        result
+    }
+
     pub(super) async fn pull_image(
         &self,
         image: &ImageId,
@@ -46,12 +61,7 @@ impl DockerRuntime {
             Ok(result) => result,
             Err(_) => Err(asked.timeout(PULL)),
         };
-        histogram!(metric::DOCKER_REQUEST_SECONDS, "op" => asked.call.as_str())
-            .record(begun.elapsed().as_secs_f64());
-        if let Err(error) = &result {
-            counter!(metric::DOCKER_REQUEST_ERRORS, "op" => asked.call.as_str(), "code" => error.code())
-                .increment(1);
-        }
+        record(asked, begun, &result);
         result
     }
 
@@ -63,14 +73,7 @@ impl DockerRuntime {
         told: &(dyn Fn(PullProgress) + Send + Sync),
     ) -> Result<(), Error> {
         let options = CreateImageOptionsBuilder::new().from_image(image.as_str()).build();
-        let credentials = login.map(|login| DockerCredentials {
-            username: login.username.clone(),
-            password: login.password.clone(),
-            serveraddress: Some(login.registry.clone()),
-            identitytoken: login.identity_token.clone(),
-            ..DockerCredentials::default()
-        });
-        let mut events = self.docker.create_image(Some(options), None, credentials);
+        let mut events = self.docker.create_image(Some(options), None, login.map(credentials));
         let mut layers = Layers::default();
         loop {
             match timeout(PULL_STALL, events.next()).await {
@@ -87,6 +90,25 @@ impl DockerRuntime {
     }
 }
 
+fn credentials(login: &Login) -> DockerCredentials {
+    DockerCredentials {
+        username: login.username.clone(),
+        password: login.password.clone(),
+        serveraddress: Some(login.registry.clone()),
+        identitytoken: login.identity_token.clone(),
+        ..DockerCredentials::default()
+    }
+}
+
+fn record(asked: Asked<'_>, begun: Instant, result: &Result<(), Error>) {
+    histogram!(metric::DOCKER_REQUEST_SECONDS, "op" => asked.call.as_str())
+        .record(begun.elapsed().as_secs_f64());
+    if let Err(error) = result {
+        counter!(metric::DOCKER_REQUEST_ERRORS, "op" => asked.call.as_str(), "code" => error.code())
+            .increment(1);
+    }
+}
+
 /// What went wrong on the way to the registry, or at it.
 fn sorted(asked: Asked<'_>, error: Bollard) -> Error {
     let (status, detail) = match error {
@@ -99,7 +121,7 @@ fn sorted(asked: Asked<'_>, error: Bollard) -> Error {
     if DENIED.iter().any(|word| small.contains(word)) {
         Error::PullDenied { image, detail }
     } else if status == 404 || small.contains("manifest unknown") || small.contains("not found") {
-        Error::ImageMissing { image }
+        Error::NotInRegistry { image }
     } else {
         Error::PullFailed { image, detail }
     }

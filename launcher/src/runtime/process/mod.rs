@@ -4,10 +4,10 @@
 //! bounded buffer, and one process group per "container" that is killed as a whole.
 //!
 //! Deliberately weaker than an engine, and to be said aloud wherever it is used: no isolation, no limits on
-//! CPU, memory or disk, no other images than the built-in one. **Its containers live and die with this
-//! process**: they are killed when the runtime is dropped; after a `kill -9` of the launcher the next one that
-//! takes over the same [`engine`] directory kills what is left before it says anything. A worker can end
-//! sooner by itself: its standard input is a pipe that closes with the launcher.
+//! CPU, memory or disk, no other images than the built-in one, no secrets and no model caches. **Its containers
+//! live and die with this process**: they are killed when the runtime is dropped; after a `kill -9` of the launcher
+//! the next one that takes over the same [`engine`] directory kills what is left before it says anything. A worker
+//! can end sooner by itself: its standard input is a pipe that closes with the launcher.
 //!
 //! The worker finds what a container would have mounted through `CYBERBRAIN_INPUT_DIR`,
 //! `CYBERBRAIN_OUTPUT_DIR` and `CYBERBRAIN_UPLOADS_DIR`.
@@ -83,6 +83,13 @@ impl ProcessRuntime {
         plan.check()?;
         if self.image.get() != Some(&plan.image) {
             return Err(Error::ImageMissing { image: plan.image.to_string() });
+        }
+        if !plan.mounts.secrets.is_empty() || !plan.mounts.caches.is_empty() {
+            return Err(Error::Refused {
+                call: EngineCall::Create,
+                subject: plan.name.to_string(),
+                why: "nothing can be mounted for a process: no secrets and no model caches".to_owned(),
+            });
         }
         self.containers.create(plan)
     }
@@ -170,6 +177,15 @@ impl WorkerRuntime for ProcessRuntime {
             labels: std::collections::BTreeMap::new(),
         });
         Box::pin(async move { Ok(builtin.into_iter().collect()) })
+    }
+
+    fn ask_registry<'a>(
+        &'a self,
+        image: &'a ImageId,
+        _login: Option<&'a crate::registry_auth::Login>,
+    ) -> Call<'a, ()> {
+        // There is no engine that could.
+        Box::pin(async { Err(Error::ImageMissing { image: image.to_string() }) })
     }
 
     fn pull<'a>(

@@ -288,6 +288,15 @@ impl WorkerRuntime for SimulatedRuntime {
         }))
     }
 
+    fn ask_registry<'a>(
+        &'a self,
+        image: &'a ImageId,
+        _login: Option<&'a crate::registry_auth::Login>,
+    ) -> Call<'a, ()> {
+        // There is no engine that could.
+        Box::pin(async { Err(Error::ImageMissing { image: image.to_string() }) })
+    }
+
     fn pull<'a>(
         &'a self,
         image: &'a ImageId,

@@ -6,7 +6,7 @@ use bollard::Docker;
 use cyberbrain_core::{
     grant::{CacheRef, SecretRef},
     lifecycle::AttemptState,
-    spec::{JobSpec, RetryPolicy},
+    spec::{ImageRef, JobSpec, RetryPolicy},
 };
 use cyberbrain_testkit::wait_until;
 use tempfile::TempDir;
@@ -117,4 +117,32 @@ async fn a_named_model_cache_is_given_read_only_and_no_other() {
         world.engine.list_ours(world.instance).await.unwrap().is_empty()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_a_process_is_given_neither_and_the_job_says_so() {
+    let Some(world) = World::processes().await else { return };
+    let secrets = secrets();
+    let models = format!("llama={}", secrets.path().display());
+    let options = ["--secrets-dir", secrets.path().to_str().unwrap(), "--model-cache", &models];
+    let _launcher = world.launcher(&options).await;
+    let builtin = |script: &str| JobSpec {
+        image: ImageRef::builtin(),
+        command: vec![script.replace("/logs", "$CYBERBRAIN_OUTPUT_DIR")],
+        ..shell("")
+    };
+    let caches = vec![CacheRef { name: "llama".into(), target: "/models".into() }];
+    for (spec, failure) in [
+        (JobSpec { secrets: vec![secret("token")], ..builtin(GOOD) }, "secret_missing"),
+        (JobSpec { caches, ..builtin(GOOD) }, "cache_not_allowed"),
+    ] {
+        let job = world.job(spec).await;
+        let row = world.until_released(world.offer(job).await).await;
+        assert_eq!((row.status.as_str(), row.job_failure.as_deref()), ("failed", Some(failure)), "{row:?}");
+        let detail = row.failure_detail.as_ref().unwrap();
+        assert!(detail.contains("are processes") && detail.contains("container engine"), "{row:?}");
+        assert_eq!(row.container_id, None, "nothing was started");
+    }
+    let job = world.job(builtin(GOOD)).await;
+    assert_eq!(world.until_released(world.offer(job).await).await.status, "success");
 }

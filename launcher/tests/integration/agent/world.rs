@@ -21,7 +21,9 @@ use cyberbrain_core::{
 use cyberbrain_launcher::{
     Args, Error, Station,
     gpu::ProbeChoice,
-    runtime::{ImageId, OutputFile, SimulatedOptions, SimulatedRuntime, WorkerRuntime},
+    runtime::{
+        ImageId, OutputFile, ProcessRuntime, Program, SimulatedOptions, SimulatedRuntime, WorkerRuntime,
+    },
 };
 use cyberbrain_testkit::{TestDb, wait_for, wait_until};
 use sqlx::Connection;
@@ -52,6 +54,7 @@ pub struct World {
     /// What its launchers call the host.
     pub name: &'static str,
     image_in_use: Option<Arc<TestImage>>,
+    process_state: Option<TempDir>,
     // Last: its connections are cut then.
     pub db: TestDb,
 }
@@ -89,6 +92,19 @@ impl World {
         Some((world, engine))
     }
 
+    /// On child processes, where the built-in image stands for a shell.
+    pub async fn processes() -> Option<Self> {
+        let program = Program { executable: "/bin/bash".into(), arguments: vec!["-c".into()] };
+        let state = tempfile::tempdir().unwrap();
+        let engine = Arc::new(ProcessRuntime::connect(program, state.path()).await.unwrap());
+        let pin = ImageId::parse(format!("sha256:{}", "7".repeat(64))).unwrap();
+        let mut world = Self::on(engine, &pin, None).await?;
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(world.data.path(), open).unwrap();
+        world.process_state = Some(state);
+        Some(world)
+    }
+
     async fn on(
         engine: Arc<dyn WorkerRuntime>,
         pin: &ImageId,
@@ -116,7 +132,9 @@ impl World {
         .unwrap();
         let data = tempfile::tempdir().unwrap();
         let gpus = ProbeChoice::None;
-        Some(Self { engine, pool, data, run, instance, gpus, name: "testhost", image_in_use: image, db })
+        let name = "testhost";
+        let (image_in_use, process_state) = (image, None);
+        Some(Self { engine, pool, data, run, instance, gpus, name, image_in_use, process_state, db })
     }
 
     /// Starts a launcher and waits until it takes work.
@@ -379,7 +397,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if self.image_in_use.is_none() {
-            // Nothing outlives a simulated engine.
+            // Nothing outlives a simulated engine or one of processes.
             return;
         }
         // A test that failed half-way leaves containers; their image could not be removed then.

@@ -27,6 +27,25 @@ fn the_dashboard_asks_only_for_metrics_that_exist() {
 }
 
 #[test]
+fn no_two_panels_of_the_dashboard_share_an_id_or_a_place() {
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read("grafana/dashboards/cyberbrain.json")).expect("the dashboard is JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().expect("an id")).collect();
+    assert_eq!(ids.len(), panels.len());
+    let mut taken = BTreeSet::new();
+    for panel in panels {
+        let at = |key: &str| panel["gridPos"][key].as_u64().expect("a place");
+        assert!(at("x") + at("w") <= 24, "{}", panel["title"]);
+        for (x, y) in
+            (at("x")..at("x") + at("w")).flat_map(|x| (at("y")..at("y") + at("h")).map(move |y| (x, y)))
+        {
+            assert!(taken.insert((x, y)), "{} covers another", panel["title"]);
+        }
+    }
+}
+
+#[test]
 fn the_compose_file_starts_commands_that_exist() {
     let compose = read("docker-compose.yml");
     let mut commands = 0;

@@ -17,8 +17,8 @@ struct Rule {
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     let rules: [(&str, &str); 10] = [
-        // user:password@ in a URL
-        (r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@]*@", "$1<redacted>@"),
+        // user:password@ in a URL, up to the last @ before its path
+        (r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/]*@", "$1<redacted>@"),
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*", "<redacted>"),
         (r"(?i)\b(bearer|basic|digest)\s+[a-z0-9._~+/=-]{6,}", "$1 <redacted>"),
         // key=value, key: value, "key": "value"
@@ -82,38 +82,5 @@ pub fn redact(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_and_addresses_go() {
-        let cases = [
-            ("connect postgres://shop:hunter2@db:5432/shop", "connect postgres://<redacted>@db:5432/shop"),
-            ("Authorization: Bearer abc.def-123", "Authorization: <redacted>"),
-            ("sent bearer abcdef123", "sent bearer <redacted>"),
-            ("DB_PASSWORD=hunter2, retries=3", "DB_PASSWORD=<redacted>, retries=3"),
-            (r#"{"api_key": "a b\"c", "n": 1}"#, r#"{"api_key": <redacted>, "n": 1}"#),
-            ("key AKIAIOSFODNN7EXAMPLE used", "key <redacted> used"),
-            ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "jwt <redacted>"),
-            ("mail to jo.doe+x@example.co.uk now", "mail to <email> now"),
-            ("from 10.1.2.3:443 and fe80::1%eth0 at 12:34:56", "from <ip>:443 and <ip>%eth0 at 12:34:56"),
-            ("digest 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "digest <redacted>"),
-            ("ALTER ROLE shop PASSWORD 'it''s me' VALID", "ALTER ROLE shop PASSWORD <redacted> VALID"),
-            ("create user x identified by \"hunter2\"", "create user x identified by <redacted>"),
-            ("ran login --password hunter2 --user jo", "ran login --password <redacted> --user jo"),
-            ("password authentication failed for \"jo\"", "password authentication failed for \"jo\""),
-            ("std::vec::Vec and a::b", "std::vec::Vec and a::b"),
-            ("nothing to hide: 17 of 20 done", "nothing to hide: 17 of 20 done"),
-        ];
-        for (given, expected) in cases {
-            assert_eq!(redact(given), expected, "for {given:?}");
-        }
-    }
-
-    #[test]
-    fn twice_is_once() {
-        for text in ["password=x token: y", "a@b.c 1.2.3.4", "Authorization: Basic dXNlcjpwYXNz"] {
-            assert_eq!(redact(&redact(text)), redact(text));
-        }
-    }
-}
+#[path = "redact_test.rs"]
+mod tests;

@@ -84,16 +84,16 @@ fn spread(found: Vec<Found>) -> Vec<Found> {
     first
 }
 
-/// Urgency, then what is new, then what is frequent; the rest makes the order total.
+/// Urgency, then what is new, then what is graver, then what is frequent; the rest makes the order total.
 fn rank(found: &Found) -> impl Ord + use<> {
-    let Finding { kind, novelty, count, ref subject, .. } = found.finding;
+    let Finding { kind, severity, novelty, count, ref subject, .. } = found.finding;
     let novelty = match novelty {
         Novelty::New => 0,
         Novelty::Rising => 1,
         Novelty::Uncompared => 2,
         Novelty::Known => 3,
     };
-    (urgency(kind), novelty, Reverse(count), kind, found.source, subject.clone())
+    (urgency(kind), novelty, severity, Reverse(count), kind, found.source, subject.clone())
 }
 
 const fn urgency(kind: FindingKind) -> u8 {
@@ -252,3 +252,7 @@ fn finding(
         subject,
     }
 }
+
+#[cfg(test)]
+#[path = "findings_test.rs"]
+mod tests;

@@ -46,7 +46,7 @@ fn few_words_again_and_again_are_messages_of_their_own() {
         let (mark, end) = word;
         let messages = each(
             &format!("port 7 of the bridge entered {mark}"),
-            &["blocking", "learning", "half-open"],
+            &["blocking", "FAST_FORWARD", "half-open"],
             &format!("{end} state"),
         );
         let texts: Vec<String> = messages.iter().map(|message| message.replace('7', "<n>")).collect();

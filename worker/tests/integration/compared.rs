@@ -144,6 +144,45 @@ fn a_rising_warning_is_a_finding_and_rising_traffic_is_none() {
 }
 
 #[test]
+fn what_is_down_comes_before_what_fails_and_that_before_what_is_unusual() {
+    let usual = ["WARN queue is 90 percent full"; 10];
+    let before = {
+        let mut worker = Worker::of("log_triage");
+        worker.lines("web", &usual);
+        worker.run(Job::LogTriage).unwrap().result
+    };
+    let mut lines = vec!["WARN queue is 90 percent full"; 60];
+    lines.extend(["INFO something that was never said"; 500]);
+    lines.extend(["ERROR upstream timed out after 30 s"; 40]);
+    lines.extend(["WARN Failed password for root from 10.0.0.9"; 4]);
+    lines.extend(["FATAL configuration is not valid"; 2]);
+    lines.extend(["ERROR write failed: No space left on device"; 3]);
+    lines.push("Out of memory: Killed process 17 (web)");
+    let mut worker = Worker::of("log_triage");
+    worker.lines("web", &lines);
+    worker.edit_index(|index| {
+        let source = &mut index.sources[0];
+        source.since = Some(at("2026-11-01T10:00:00Z"));
+        (source.restart_count, source.last_exit) = (5, exit("2026-11-01T10:30:00Z", 1, false));
+    });
+    worker.previous(&before);
+    let left = worker.run(Job::LogTriage).unwrap();
+    let kinds: Vec<FindingKind> = left.triage().findings.iter().map(|finding| finding.kind).collect();
+    let expected = [
+        FindingKind::CrashLoop,
+        FindingKind::DiskFull,
+        FindingKind::OutOfMemory,
+        FindingKind::ErrorBurst,
+        FindingKind::Errors,
+        FindingKind::Timeout,
+        FindingKind::AuthFailure,
+        FindingKind::NewMessage,
+        FindingKind::RisingMessage,
+    ];
+    assert_eq!(kinds, expected, "{:#?}", left.triage().findings);
+}
+
+#[test]
 fn what_could_not_be_read_is_told() {
     let mut worker = Worker::of("log_triage");
     for name in ["whole", "broken", "mute"] {

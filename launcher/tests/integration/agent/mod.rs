@@ -4,6 +4,7 @@ mod adoption;
 mod engine_faults;
 mod granting;
 mod guarding;
+mod jobs;
 mod leftovers;
 mod many_hosts;
 mod outages;

@@ -1,6 +1,6 @@
 //! A database, an engine, and launchers that can be killed.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Parser;
 use cyberbrain_common::{
@@ -16,7 +16,7 @@ use cyberbrain_core::{
     audit::Actor,
     ids::{AttemptId, Fence, HostId, InstanceId, LauncherId, RunId, RunJobId},
     lifecycle::{AttemptState, Event},
-    spec::{GpuRequest, ImageRef, JobSpec, Network, OnHostLost, Resources, RetryPolicy, Timeouts},
+    spec::JobSpec,
 };
 use cyberbrain_launcher::{
     Args, Error, Station,
@@ -30,6 +30,7 @@ use sqlx::Connection;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+pub use super::jobs::{GOOD, spec};
 use crate::docker::{self, TestImage};
 
 const SCHEDULER: Actor = Actor::System("scheduler");
@@ -480,26 +481,3 @@ pub struct Row {
     pub progress: Option<serde_json::Value>,
     pub job_failure: Option<String>,
 }
-
-pub fn spec() -> JobSpec {
-    JobSpec {
-        task_key: "custom_job".into(),
-        image: ImageRef { name: "shell".into(), tag: "test".into() },
-        command: Vec::new(),
-        env: BTreeMap::new(),
-        resources: Resources { cpu_millis: 100, memory_mib: 32, shm_mib: 8, pids: 32 },
-        gpu: GpuRequest::none(),
-        timeouts: Timeouts { stop_grace_seconds: 2, ..Timeouts::default() },
-        retry: RetryPolicy { max_attempts: 1, max_infra_failures: 0, backoff_seconds: 1 },
-        network: Network::None,
-        on_host_lost: OnHostLost::Replace,
-        host: None,
-        output: None,
-        secrets: Vec::new(),
-        caches: Vec::new(),
-        pull: cyberbrain_core::grant::PullPolicy::default(),
-    }
-}
-
-/// Leaves a result that is taken.
-pub const GOOD: &str = r#"printf '{"kind":"custom","values":{"answer":42}}' > /logs/result.json"#;

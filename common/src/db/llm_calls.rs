@@ -19,6 +19,8 @@ text_enum! {
         /// The endpoint's name leads to an address that is not local.
         AddressRefused = "address_refused",
         ConnectTimeout = "connect_timeout",
+        /// There is no TLS with it that we trust: see its certificate.
+        TlsFailed = "tls_failed",
         /// The head of the answer did not come in time.
         AnswerTimeout = "answer_timeout",
         /// The answer stood still.

@@ -16,14 +16,19 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use cyberbrain_core::text_enum;
-use hyper::{Uri, header::HeaderValue};
+use hyper::{Uri, header::HeaderValue, http::uri::Scheme};
 use serde::Deserialize;
+use tokio_rustls::rustls::ClientConfig;
 
-use super::reach::Reach;
+use super::{
+    reach::Reach,
+    tls::{self, BadRoots},
+};
 
 const MAX_ENDPOINTS: usize = 64;
 const MAX_MODELS: usize = 256;
@@ -77,12 +82,14 @@ pub(super) struct Timeouts {
 pub(super) struct Endpoint {
     pub name: String,
     pub kind: Kind,
-    /// `http://host[:port]` and a path without a slash at its end.
+    /// `http://host[:port]` or `https://…`, and a path without a slash at its end.
     pub base_url: String,
     pub models: Models,
     /// The whole value of the header `Authorization`; marked sensitive.
     pub authorization: Option<HeaderValue>,
     pub reach: Reach,
+    /// For `https`.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// Names for workers, and what the endpoint calls each.
@@ -134,7 +141,7 @@ pub enum Problem {
     #[error("endpoint {name}: say where it is with base_url; for the kind openai there is no usual address")]
     NoUrl { name: String },
     #[error(
-        "endpoint {name}: base_url must look like http://192.168.1.20:8000/v1: no user, no query, and no https, which the gateway does not speak (put a proxy on this machine before it)"
+        "endpoint {name}: base_url must look like http://192.168.1.20:8000/v1, or the same with https: no user, and no query"
     )]
     Url { name: String },
     #[error(
@@ -155,6 +162,10 @@ pub enum Problem {
     NoKey { name: String, from: String },
     #[error("endpoint {name}: the key in {from} is empty or holds characters that no header may have")]
     BadKey { name: String, from: String },
+    #[error("endpoint {name}: ca_file {}: {why}", path.display())]
+    Roots { name: String, path: PathBuf, why: BadRoots },
+    #[error("endpoint {name}: ca_file says whom to believe of a base_url with https; this one is http")]
+    RootsInTheClear { name: String },
     #[error("{field} is {given}; it must be 1 to {MAX_TIMEOUT_SECONDS}")]
     Timeout { field: &'static str, given: u32 },
 }
@@ -190,6 +201,7 @@ struct EndpointText {
     models: BTreeMap<String, String>,
     key_file: Option<PathBuf>,
     key_env: Option<String>,
+    ca_file: Option<PathBuf>,
     #[serde(default)]
     allow_remote: bool,
 }
@@ -251,7 +263,8 @@ fn check_endpoint(text: EndpointText, env: impl Fn(&str) -> Option<String>) -> R
     let reach = if text.allow_remote { Reach::Anywhere } else { Reach::LocalOnly };
     let given = text.base_url.or_else(|| kind.usual_url().map(str::to_owned));
     let given = given.ok_or_else(|| Problem::NoUrl { name: name.clone() })?;
-    let base_url = check_url(&name, &given, reach)?;
+    let (base_url, scheme) = check_url(&name, &given, reach)?;
+    let tls = trust(&name, &scheme, text.ca_file)?;
     let count = text.models.len();
     if count == 0 || count > MAX_MODELS {
         return Err(Problem::ModelCount { name, count });
@@ -265,17 +278,18 @@ fn check_endpoint(text: EndpointText, env: impl Fn(&str) -> Option<String>) -> R
         return Err(Problem::ModelName { name, given: bad.clone() });
     }
     let authorization = key(&name, text.key_file, text.key_env, env)?;
-    Ok(Endpoint { name, kind, base_url, models: Models(text.models), authorization, reach })
+    Ok(Endpoint { name, kind, base_url, models: Models(text.models), authorization, reach, tls })
 }
 
 /// The address without a slash at its end. One that is written as numbers is held to `reach` here, so that a mistake is
 /// known at the start; a name is held to it at each connection.
-fn check_url(name: &str, given: &str, reach: Reach) -> Result<String, Problem> {
+fn check_url(name: &str, given: &str, reach: Reach) -> Result<(String, Scheme), Problem> {
     let wrong = || Problem::Url { name: name.to_owned() };
     let url: Uri = given.parse().map_err(|_| wrong())?;
     let authority = url.authority().ok_or_else(wrong)?;
-    let plain = url.scheme_str() == Some("http")
-        && url.query().is_none()
+    let scheme =
+        url.scheme().filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme)).ok_or_else(wrong)?;
+    let plain = url.query().is_none()
         && !given.contains('#')
         && !authority.as_str().contains('@')
         && !authority.host().is_empty();
@@ -285,7 +299,20 @@ fn check_url(name: &str, given: &str, reach: Reach) -> Result<String, Problem> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
         Ok(address) if !reach.allows(address) => Err(Problem::Remote { name: name.to_owned(), address }),
-        Ok(_) | Err(_) => Ok(given.trim_end_matches('/').to_owned()),
+        Ok(_) | Err(_) => Ok((given.trim_end_matches('/').to_owned(), scheme.clone())),
+    }
+}
+
+/// Whom an endpoint with `https` is believed by.
+fn trust(name: &str, scheme: &Scheme, file: Option<PathBuf>) -> Result<Option<Arc<ClientConfig>>, Problem> {
+    match (*scheme == Scheme::HTTPS, file) {
+        (true, file) => tls::config(file.as_deref()).map(Some).map_err(|why| Problem::Roots {
+            name: name.to_owned(),
+            path: file.unwrap_or_default(),
+            why,
+        }),
+        (false, None) => Ok(None),
+        (false, Some(_)) => Err(Problem::RootsInTheClear { name: name.to_owned() }),
     }
 }
 
@@ -332,6 +359,7 @@ pub(super) mod fixtures {
             models: Models(models.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()),
             authorization: None,
             reach: Reach::LocalOnly,
+            tls: None,
         }
     }
 }

@@ -39,7 +39,8 @@ fn the_usual_addresses_need_not_be_written() {
 #[test]
 fn what_can_not_be_used_is_refused_with_a_sentence() {
     let wrong_urls = [
-        "https://10.0.0.1/v1",
+        "https://user@10.0.0.1/v1",
+        "https:///v1",
         "10.0.0.1:8000",
         "http://",
         "http://user:pw@10.0.0.1/v1",
@@ -58,6 +59,17 @@ fn what_can_not_be_used_is_refused_with_a_sentence() {
         assert!(one(&format!(r#", "base_url": "{remote}", "allow_remote": true"#)).is_ok(), "{remote}");
     }
     assert!(one(r#", "base_url": "http://[::1]:8000/v1""#).is_ok());
+    let secured = one(r#", "base_url": "https://10.0.0.1/v1""#).unwrap();
+    assert!(secured.list[0].tls.is_some() && secured.list[0].base_url == "https://10.0.0.1/v1");
+    assert!(matches!(one(r#", "base_url": "https://8.8.8.8/v1""#), Err(Problem::Remote { .. })));
+    let no_roots = tempfile::NamedTempFile::new().unwrap();
+    for path in [no_roots.path(), Path::new("/no/such/roots.pem")] {
+        let seen = one(&format!(r#", "base_url": "https://10.0.0.1/v1", "ca_file": "{}""#, path.display()));
+        let problem = seen.map(|_| ()).unwrap_err();
+        assert!(problem.to_string().contains(&path.display().to_string()), "{problem}");
+    }
+    let seen = one(r#", "base_url": "http://10.0.0.1/v1", "ca_file": "/roots.pem""#).map(|_| ());
+    assert_eq!(seen, Err(Problem::RootsInTheClear { name: "a".into() }));
     let wrong = [
         r#"{"endpoints": []}"#,
         r#"{"endpoints": [{"name": "A", "kind": "vllm", "models": {"m": "m"}}]}"#,

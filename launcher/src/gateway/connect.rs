@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -20,14 +21,19 @@ use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, pki_types::ServerName},
+};
 use tower::Service;
 
-use super::reach::Reach;
+use super::{reach::Reach, tls::Stream};
 
 /// Shorter than endpoints keep idle connections: five seconds is common.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 const IDLE_CONNECTIONS: usize = 64;
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 pub(super) type EndpointClient = Client<Connector, Full<Bytes>>;
 
@@ -36,6 +42,8 @@ pub(super) type EndpointClient = Client<Connector, Full<Bytes>>;
 pub(super) struct Connector {
     reach: Reach,
     limit: Duration,
+    /// `None`: in the clear.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// Why there is no connection.
@@ -47,19 +55,21 @@ pub(super) enum ConnectError {
     Timeout,
     #[error("the endpoint can't be connected to")]
     Failed(#[from] io::Error),
+    #[error("there is no TLS with the endpoint that we trust")]
+    Tls(#[source] io::Error),
 }
 
 /// A client that keeps connections to one endpoint.
-pub(super) fn client(reach: Reach, limit: Duration) -> EndpointClient {
+pub(super) fn client(reach: Reach, limit: Duration, tls: Option<Arc<ClientConfig>>) -> EndpointClient {
     Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE_CONNECTION)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .pool_timer(TokioTimer::new())
-        .build(Connector { reach, limit })
+        .build(Connector { reach, limit, tls })
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Stream>;
     type Error = ConnectError;
     type Future = BoxFuture<'static, Result<Self::Response, ConnectError>>;
 
@@ -68,17 +78,30 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, url: Uri) -> Self::Future {
-        let Self { reach, limit } = self.clone();
+        let Self { reach, limit, tls } = self.clone();
         Box::pin(async move {
-            let connected = timeout(limit, connect(&url, reach)).await.map_err(|_| ConnectError::Timeout)?;
-            Ok(TokioIo::new(connected?))
+            let opened = timeout(limit, open(&url, reach, tls)).await.map_err(|_| ConnectError::Timeout)?;
+            Ok(TokioIo::new(opened?))
         })
     }
 }
 
-async fn connect(url: &Uri, reach: Reach) -> Result<TcpStream, ConnectError> {
-    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let port = url.port_u16().unwrap_or(HTTP_PORT);
+/// A connection, with its handshake.
+async fn open(url: &Uri, reach: Reach, tls: Option<Arc<ClientConfig>>) -> Result<Stream, ConnectError> {
+    let Some(config) = tls else { return connect(url, reach, HTTP_PORT).await.map(Stream::Plain) };
+    let stream = connect(url, reach, HTTPS_PORT).await?;
+    let name = ServerName::try_from(host(url).to_owned())
+        .map_err(|error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(ConnectError::Tls)?;
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+fn host(url: &Uri) -> &str {
+    url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+}
+
+async fn connect(url: &Uri, reach: Reach, usual_port: u16) -> Result<TcpStream, ConnectError> {
+    let (host, port) = (host(url), url.port_u16().unwrap_or(usual_port));
     let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => lookup_host((host, port)).await?.collect(),
@@ -105,6 +128,7 @@ pub(super) fn failure_of(error: &legacy::Error) -> CallFailure {
                 ConnectError::NotLocal => CallFailure::AddressRefused,
                 ConnectError::Timeout => CallFailure::ConnectTimeout,
                 ConnectError::Failed(_) => CallFailure::Unreachable,
+                ConnectError::Tls(_) => CallFailure::TlsFailed,
             };
         }
         source = error.source();
@@ -121,10 +145,10 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let by_name: Uri = format!("http://localhost:{port}/v1").parse().unwrap();
-        connect(&by_name, Reach::LocalOnly).await.expect("localhost is here");
+        connect(&by_name, Reach::LocalOnly, HTTP_PORT).await.expect("localhost is here");
         // What a name that was pointed elsewhere looks like to the connector.
         let elsewhere: Uri = "http://203.0.113.7:9/v1".parse().unwrap();
-        let refused = connect(&elsewhere, Reach::LocalOnly).await.unwrap_err();
+        let refused = connect(&elsewhere, Reach::LocalOnly, HTTP_PORT).await.unwrap_err();
         assert!(matches!(refused, ConnectError::NotLocal), "{refused:?}");
     }
 }

@@ -25,6 +25,7 @@ mod request;
 mod route;
 mod server;
 mod start;
+mod tls;
 mod usage;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -130,7 +131,7 @@ impl Gateway {
         let clients = endpoints
             .list
             .iter()
-            .map(|endpoint| connect::client(endpoint.reach, endpoints.timeouts.connect))
+            .map(|endpoint| connect::client(endpoint.reach, endpoints.timeouts.connect, endpoint.tls.clone()))
             .collect();
         let shared = Shared {
             secret: instance.secret.clone(),

@@ -4,4 +4,5 @@ mod failing;
 mod forwarding;
 mod limits;
 pub mod stub;
+mod tls;
 mod world;

@@ -97,7 +97,16 @@ impl World {
         timeouts: Value,
         pool: Pool,
     ) -> Running {
-        let endpoints = self.endpoints(urls, &timeouts);
+        self.serve(address, self.endpoints(urls, &timeouts), budget, pool)
+    }
+
+    /// A gateway in front of the endpoints of such a file.
+    pub fn gateway_of(&self, file: &Value) -> Running {
+        let port = "127.0.0.1:0".parse().unwrap();
+        self.serve(port, read(file), GENEROUS, self.pool.clone())
+    }
+
+    fn serve(&self, address: SocketAddr, endpoints: Endpoints, budget: Budget, pool: Pool) -> Running {
         let gateway = Gateway::bind(address, endpoints, budget, &self.instance, pool).unwrap();
         let address = gateway.address().unwrap();
         let stop = CancellationToken::new();
@@ -118,9 +127,7 @@ impl World {
             .collect();
         let mut file = json!({ "endpoints": list });
         file.as_object_mut().unwrap().extend(timeouts.as_object().unwrap().clone());
-        let path = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(path.path(), file.to_string()).unwrap();
-        Endpoints::read(path.path()).unwrap()
+        read(&file)
     }
 
     pub async fn rows(&self) -> Vec<Row> {
@@ -170,6 +177,12 @@ impl World {
         let body = json!({"model": "default", "stream": true, "messages": [{"role": "user", "content": "hello you"}]});
         to.post(&self.token, "/v1/chat/completions", &body).await.unwrap()
     }
+}
+
+fn read(file: &Value) -> Endpoints {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), file.to_string()).unwrap();
+    Endpoints::read(path.path()).unwrap()
 }
 
 impl Running {

@@ -10,6 +10,7 @@ mod causes;
 mod compare;
 mod drain;
 mod findings;
+mod findings_file;
 mod grouping;
 mod kind;
 mod lines;
@@ -78,6 +79,8 @@ pub fn run(directories: &Directories, progress: &mut Progress<'_>) -> Result<(),
         causes: &opinion.told.causes,
     };
     let report = report::write(&told);
+    let listed = findings_file::build(&analysis, &outline, &found, sources);
+    files::write_json(directories, findings_file::FILE, &listed)?;
     files::write_json(directories, artifact::FILE, &artifact::build(&analysis, &outline, sources))?;
     files::write_outcome(directories, report, &result)?;
     progress.tell("done", 1, 1, ProgressUnit::Items);

@@ -8,6 +8,7 @@ mod edges;
 mod faults;
 mod gpu_report;
 mod mermaid;
+mod numbers;
 mod process;
 mod service_map;
 mod staged;

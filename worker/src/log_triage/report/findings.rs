@@ -8,6 +8,7 @@ use super::{Told, artifact, container, novelty, when};
 use crate::{
     log_triage::{
         findings::{About, Ending, Found},
+        findings_file,
         trace::clip,
     },
     markdown::{block, code, counted, left, number, right, table, time},
@@ -59,7 +60,8 @@ pub(super) fn section(told: &Told<'_>) -> String {
     out.push_str(&table(&columns, &rows));
     let hidden = told.found.len() - shown.len();
     if hidden > 0 {
-        let _ = writeln!(out, "\n{} more of lower rank.", number(hidden as u64));
+        let _ =
+            writeln!(out, "\n{} more of lower rank, see `{}`.", number(hidden as u64), findings_file::FILE);
     }
     out.push('\n');
     for (at, found) in shown.iter().take(DETAILED).enumerate() {

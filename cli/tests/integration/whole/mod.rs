@@ -91,6 +91,7 @@ async fn a_run_of_all_jobs_names_what_was_planted_and_every_number_holds() {
     own_job_holds(&first);
     tokens_hold(&first, &up, &model).await;
     run_holds(&first);
+    files_hold(&first, &dir.path().join("data/logs")).await;
     let everywhere = [PLANTED_CREDENTIAL, PLANTED_ANSWER, OF_A_QUESTION, "cbw_"];
     secrecy::nowhere(&up, &dir.path().join("data"), &first, &everywhere).await;
     assert!(model.asked().iter().all(|asked| !asked.messages.contains(PLANTED_CREDENTIAL)));
@@ -160,6 +161,16 @@ async fn tokens_hold(outcome: &Outcome, up: &Installation, model: &Model) {
     .unwrap();
     let expected = [calls, prompt, completion].map(|count| i64::try_from(count).unwrap());
     assert_eq!(rows, (expected[0], expected[1], expected[2], false));
+}
+
+/// Under the logs root lies the same report.
+async fn files_hold(outcome: &Outcome, logs: &Path) {
+    let directory = logs.join("runs").join(outcome.run["id"].as_str().unwrap());
+    let (markdown, json) = (directory.join("report.md"), directory.join("report.json"));
+    wait_until("both files of the report", LIMIT, async || markdown.exists() && json.exists()).await;
+    assert_eq!(std::fs::read_to_string(markdown).unwrap(), outcome.markdown);
+    let json: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert_eq!(json, outcome.report);
 }
 
 /// The numbers of the Run itself.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod crash;
+mod custom;
 mod demo;
 mod deployment;
 mod house;

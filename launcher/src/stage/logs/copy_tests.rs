@@ -109,3 +109,37 @@ async fn of_too_much_the_newest_is_staged_and_the_rest_counted() {
     assert_eq!((kept.bytes, kept.dropped_bytes), (43 * texts.len() as u64, 43 * kept.dropped_lines));
     assert!((84..=97).contains(&texts.len()), "{}", texts.len());
 }
+
+/// Resident memory of this process, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+}
+
+#[tokio::test]
+async fn a_log_of_many_mebibytes_passes_through_little_memory() {
+    const LINES: i64 = 64 * 1_024;
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("000.log");
+    // Some of it has no room: segments are begun and forgotten.
+    let target = Target { path: &path, cap: 48 << 20, window: Window { from: at(0), to: at(LINES) } };
+    let text = "x".repeat(1_000);
+    let begin = resident();
+    let most = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let seen = most.clone();
+    let lines = stream::iter((0..LINES).map(move |n| {
+        if n % 1_024 == 0 {
+            seen.fetch_max(resident(), std::sync::atomic::Ordering::Relaxed);
+        }
+        out(n, &text)
+    }));
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let copied = read(lines.boxed(), &target, deadline).await.unwrap().unwrap();
+    assert_eq!(copied.reading, LogReading::Complete);
+    assert!(copied.kept.bytes + copied.kept.dropped_bytes > 64 << 20);
+    let grown = most.load(std::sync::atomic::Ordering::Relaxed).max(resident()).saturating_sub(begin);
+    println!("grown by {} KiB", grown / 1_024);
+    // Other tests run beside it; the log is four times as long.
+    assert!(grown < 16 << 20, "grown by {grown} bytes");
+}

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     outcome::{
-        CustomResult, CustomValue, Finding, FindingKind, GpuReport, JobResult, LogTriage, Novelty,
-        ServiceMap, Severity,
+        AskFailure, Cause, CustomResult, CustomValue, Finding, FindingKind, GpuReport, JobResult, LogTriage,
+        ModelUse, Novelty, ServiceMap, Severity,
     },
     staging::{ContainerState, Health},
 };
@@ -32,6 +32,9 @@ pub enum Headline {
         findings: u64,
         /// The first of them.
         top: Vec<TopFinding>,
+        /// Absent if no language model was asked.
+        #[serde(default)]
+        model: Option<ModelTold>,
     },
     GpuReport {
         gpus: u64,
@@ -81,6 +84,27 @@ pub struct TopFinding {
     pub first_seen: Option<DateTime<Utc>>,
     #[serde(default)]
     pub last_seen: Option<DateTime<Utc>>,
+    /// What a language model takes it for, if one was asked and answered.
+    #[serde(default)]
+    pub cause: Option<LikelyCause>,
+}
+
+/// A language model's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LikelyCause {
+    pub cause: Cause,
+    /// 0 to 100, as it says itself.
+    pub confidence_percent: u8,
+}
+
+/// How it went with the language model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelTold {
+    /// Findings that it was asked about.
+    pub asked: u64,
+    pub answered: u64,
+    /// Why it did not answer, each kind once.
+    pub failures: Vec<AskFailure>,
 }
 
 /// One value of a custom result.
@@ -104,7 +128,11 @@ impl Headline {
 }
 
 fn log_triage(triage: &LogTriage) -> Headline {
-    let top = |finding: &Finding| TopFinding {
+    let cause = |place: usize| {
+        let told = triage.model.causes.iter().find(|told| usize::try_from(told.finding) == Ok(place));
+        told.map(|told| LikelyCause { cause: told.cause, confidence_percent: told.confidence_percent })
+    };
+    let top = |(place, finding): (usize, &Finding)| TopFinding {
         finding: finding.kind,
         severity: finding.severity,
         novelty: finding.novelty,
@@ -113,6 +141,15 @@ fn log_triage(triage: &LogTriage) -> Headline {
         count: finding.count,
         first_seen: finding.first_seen,
         last_seen: finding.last_seen,
+        cause: cause(place),
+    };
+    let model = match triage.model.used {
+        ModelUse::Asked => Some(ModelTold {
+            asked: triage.model.asked,
+            answered: listed(triage.model.causes.len(), 0),
+            failures: triage.model.failures.clone(),
+        }),
+        ModelUse::NotConfigured | ModelUse::NoNetwork => None,
     };
     Headline::LogTriage {
         entries: triage.entries,
@@ -121,7 +158,8 @@ fn log_triage(triage: &LogTriage) -> Headline {
         warnings: triage.severities.warning,
         stack_traces: triage.stack_traces.iter().map(|trace| trace.count).sum(),
         findings: listed(triage.findings.len(), triage.findings_left_out),
-        top: triage.findings.iter().take(MAX_HEADLINE_FINDINGS).map(top).collect(),
+        top: (1..).zip(&triage.findings).take(MAX_HEADLINE_FINDINGS).map(top).collect(),
+        model,
     }
 }
 
@@ -168,7 +206,7 @@ fn listed(here: usize, left_out: u64) -> u64 {
 impl fmt::Display for Headline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LogTriage { entries, sources, errors, warnings, stack_traces, findings, top: _ } => write!(
+            Self::LogTriage { entries, sources, errors, warnings, stack_traces, findings, .. } => write!(
                 f,
                 "{} in {} from {}: {}, {}, {}",
                 Counted(*findings, "finding", "findings"),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{
     document::{Job, RunReport},
     facts::{Place, Tokens},
-    headline::Headline,
+    headline::{Headline, LikelyCause, ModelTold},
 };
 
 /// Most findings that the table of them shows.
@@ -173,13 +173,15 @@ fn write_findings(out: &mut String, report: &RunReport) -> fmt::Result {
     }
     found.truncate(MAX_FINDING_ROWS);
     writeln!(out, "\n## Findings\n")?;
+    let has_causes = found.iter().any(|(_, finding)| finding.cause.is_some());
+    let (title, line) = if has_causes { (" Likely cause |", "---|") } else { ("", "") };
     writeln!(
         out,
-        "| Job | Finding | Severity | Novelty | Container | Host | Count | First seen | Last seen |"
+        "| Job | Finding | Severity | Novelty | Container | Host | Count | First seen | Last seen |{title}"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---:|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---:|---|---|{line}")?;
     for (job, finding) in &found {
-        writeln!(
+        write!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             Escaped(&job.name),
@@ -192,6 +194,10 @@ fn write_findings(out: &mut String, report: &RunReport) -> fmt::Result {
             Seen(finding.first_seen),
             Seen(finding.last_seen),
         )?;
+        if has_causes {
+            write!(out, " {} |", Likely(finding.cause))?;
+        }
+        out.push('\n');
     }
     let more = all.saturating_sub(u64::try_from(found.len()).unwrap_or(u64::MAX));
     if more > 0 {
@@ -207,7 +213,18 @@ fn write_headline(out: &mut String, headline: &Headline) -> fmt::Result {
             top.iter().try_for_each(|value| writeln!(out, "  - {}", Escaped(&value.to_string())))
         }
         // Findings have a table of their own.
-        Headline::LogTriage { .. } | Headline::GpuReport { .. } | Headline::ServiceMap { .. } => Ok(()),
+        Headline::LogTriage { model: Some(ModelTold { asked, answered, failures }), .. } => {
+            write!(out, "- Language model: {asked} asked, {answered} answered")?;
+            let failures: Vec<&str> = failures.iter().map(|failure| failure.as_str()).collect();
+            if failures.is_empty() {
+                writeln!(out)
+            } else {
+                writeln!(out, "; failed: {}", failures.join(", "))
+            }
+        }
+        Headline::LogTriage { model: None, .. }
+        | Headline::GpuReport { .. }
+        | Headline::ServiceMap { .. } => Ok(()),
     }
 }
 
@@ -245,6 +262,18 @@ impl fmt::Display for PlaceWord<'_> {
             Some(Place::Gpu { gpus }) => write!(f, "{} GPUs", gpus.len()),
             Some(Place::Cpu) => f.write_str("CPU"),
             Some(Place::CpuFallback) => f.write_str("CPU (fallback)"),
+            None => f.write_str("–"),
+        }
+    }
+}
+
+/// What a language model takes a finding for.
+struct Likely(Option<LikelyCause>);
+
+impl fmt::Display for Likely {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(LikelyCause { cause, confidence_percent }) => write!(f, "{cause} ({confidence_percent} %)"),
             None => f.write_str("–"),
         }
     }

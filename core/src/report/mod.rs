@@ -26,7 +26,7 @@ pub use facts::{
     ArtifactLine, DirectiveLine, GpuShare, JobFacts, MAX_LISTED_ARTIFACTS, MAX_LISTED_JOBS, MAX_USAGE_LINES,
     Place, RunFacts, Tokens, UsageLine,
 };
-pub use headline::{Headline, MAX_HEADLINE_FINDINGS, NamedValue, TopFinding};
+pub use headline::{Headline, LikelyCause, MAX_HEADLINE_FINDINGS, ModelTold, NamedValue, TopFinding};
 pub use markdown::render as markdown;
 
 /// JSON Schema (2020-12) of the report as JSON.

@@ -8,7 +8,7 @@ use super::{read_back, *};
 use crate::{
     ids::GpuUuid,
     lifecycle::{FailureKind, RunJobStatus},
-    outcome::{CustomValue, FindingKind, Novelty, Severity},
+    outcome::{AskFailure, Cause, CustomValue, FindingKind, Novelty, Severity},
     spec::DirectiveType,
 };
 
@@ -28,8 +28,11 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn finding() -> impl Strategy<Value = TopFinding> {
-    (name(), number(), option::of(time()), option::of(time())).prop_map(
-        |(name, count, first_seen, last_seen)| TopFinding {
+    let cause = option::of(
+        (0..=100_u8).prop_map(|confidence_percent| LikelyCause { cause: Cause::Network, confidence_percent }),
+    );
+    (name(), number(), option::of(time()), option::of(time()), cause).prop_map(
+        |(name, count, first_seen, last_seen, cause)| TopFinding {
             finding: FindingKind::OutOfMemory,
             severity: Severity::Fatal,
             novelty: Novelty::New,
@@ -38,8 +41,18 @@ fn finding() -> impl Strategy<Value = TopFinding> {
             count,
             first_seen,
             last_seen,
+            cause,
         },
     )
+}
+
+fn model() -> impl Strategy<Value = ModelTold> {
+    let failures = prop_oneof![Just(Vec::new()), Just(AskFailure::ALL.to_vec())];
+    (number(), number(), failures).prop_map(|(asked, answered, failures)| ModelTold {
+        asked,
+        answered,
+        failures,
+    })
 }
 
 fn value() -> impl Strategy<Value = CustomValue> {
@@ -54,17 +67,19 @@ fn value() -> impl Strategy<Value = CustomValue> {
 fn headline() -> impl Strategy<Value = Headline> {
     let n = number;
     prop_oneof![
-        (n(), n(), n(), n(), n(), n(), vec(finding(), 0..MAX_HEADLINE_FINDINGS)).prop_map(
-            |(entries, sources, errors, warnings, stack_traces, more, top)| Headline::LogTriage {
-                entries,
-                sources,
-                errors,
-                warnings,
-                stack_traces,
-                findings: top.len() as u64 + more,
-                top,
-            }
-        ),
+        (n(), n(), n(), n(), n(), n(), vec(finding(), 0..MAX_HEADLINE_FINDINGS), option::of(model()))
+            .prop_map(|(entries, sources, errors, warnings, stack_traces, more, top, model)| {
+                Headline::LogTriage {
+                    entries,
+                    sources,
+                    errors,
+                    warnings,
+                    stack_traces,
+                    findings: top.len() as u64 + more,
+                    top,
+                    model,
+                }
+            }),
         (n(), n(), n(), n(), n(), n(), n(), n()).prop_map(
             |(gpus, samples, leases, overlaps, xids, bad, a, b)| {
                 let some = u64::from(gpus > 0);

@@ -204,7 +204,14 @@ impl Reader {
                 assert!(cards > 0, "{place}");
                 self.headline(at, result);
             }
-            ("Findings", [_, _, _, _, _, _, count, first, last]) => {
+            ("Findings", [_, _, _, _, _, _, count, first, last, cause @ ..]) => {
+                if let [cause] = cause
+                    && *cause != "–"
+                {
+                    let (_, percent) = cause.split_once(" (").unwrap();
+                    let percent = percent.strip_suffix(" %)").unwrap();
+                    self.tell(&format!("/findings/{at}/cause/confidence_percent"), percent);
+                }
                 self.tell(&format!("/findings/{at}/count"), count);
                 for (key, time) in [("first_seen", first), ("last_seen", last)] {
                     if *time != "–" {
@@ -275,6 +282,13 @@ impl Reader {
             "- Result" => {
                 self.headline(at, text);
                 self.entries = 0;
+            }
+            "- Language model" => {
+                let counts = text.split_once(';').map_or(text, |(counts, _)| counts);
+                let words: Vec<&str> = counts.split(' ').collect();
+                let [asked, "asked,", answered, "answered"] = words[..] else { panic!("{line}") };
+                self.tell(&format!("/jobs/{at}/headline/model/asked"), asked);
+                self.tell(&format!("/jobs/{at}/headline/model/answered"), answered);
             }
             "- Tokens" => {
                 let words: Vec<&str> = text.split(' ').collect();

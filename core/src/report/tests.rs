@@ -7,8 +7,8 @@ use crate::{
     ids::GpuUuid,
     lifecycle::{FailureKind, RunJobStatus, RunProgress, RunStatus},
     outcome::{
-        CustomResult, CustomValue, Finding, FindingKind, GpuReport, JobResult, LogTriage, ModelOpinion,
-        Novelty, ServiceMap, Severity, SeverityCounts,
+        AskFailure, Cause, CustomResult, CustomValue, Finding, FindingKind, GpuReport, JobResult, LogTriage,
+        ModelOpinion, Novelty, ServiceMap, Severity, SeverityCounts,
     },
     spec::DirectiveType,
     staging::{MapScope, Window},
@@ -299,6 +299,11 @@ fn the_schema_knows_every_name() {
         ("/$defs/finding/properties/finding/enum", FindingKind::NAMES),
         ("/$defs/finding/properties/severity/enum", Severity::NAMES),
         ("/$defs/finding/properties/novelty/enum", Novelty::NAMES),
+        ("/$defs/finding/properties/cause/oneOf/1/properties/cause/enum", Cause::NAMES),
+        (
+            "/$defs/headline/oneOf/0/properties/model/oneOf/1/properties/failures/items/enum",
+            AskFailure::NAMES,
+        ),
     ] {
         assert_eq!(schema.pointer(place), Some(&serde_json::json!(names)), "{place}");
     }

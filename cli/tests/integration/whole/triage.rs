@@ -150,10 +150,18 @@ pub async fn has_opinions(outcome: &Outcome) {
     assert_eq!(result["model"]["failures"], serde_json::json!([]));
     let causes = result["model"]["causes"].as_array().unwrap();
     assert_eq!(causes.len(), asked);
+    let headline = &outcome.job("log_triage")["headline"];
+    assert_eq!(headline["model"], serde_json::json!({"asked": asked, "answered": asked, "failures": []}));
+    let line = format!("- Language model: {asked} asked, {asked} answered\n");
+    assert!(outcome.markdown.contains(&line), "{}", outcome.markdown);
+    let rows = table(&outcome.markdown, "## Findings");
     for (at, (finding, said)) in findings.iter().zip(causes).enumerate() {
         let (cause, percent) = model::opinion(finding["kind"].as_str().unwrap());
         let expected = serde_json::json!({"finding": at + 1, "cause": cause, "confidence_percent": percent});
         assert_eq!(*said, expected);
+        let expected = serde_json::json!({"cause": cause, "confidence_percent": percent});
+        assert_eq!(headline["top"][at]["cause"], expected);
+        assert_eq!(rows[at]["Likely cause"], format!("{cause} ({percent} %)"));
         assert!(own.contains(&format!("takes it for **{cause}** ({percent} % sure)")), "{own}");
     }
 }

@@ -13,7 +13,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{Installation, binary};
+use crate::support::{Installation, binary, docker, kept};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const SECRET: &str = "planted-hunter2-e51d";
@@ -50,37 +50,6 @@ async fn up(dir: &Path) -> Installation {
         .env("CYBERBRAIN_SECRETS_DIR", &secrets)
         .env("CYBERBRAIN_MODEL_CACHES", format!("llama={}", models.display()));
     Installation::start(command).await
-}
-
-async fn in_no_table(up: &Installation) {
-    let pool = up.pool();
-    let tables: Vec<(String, String)> = sqlx::query_as(
-        "select schemaname::text, tablename::text from pg_tables \
-         where schemaname not in ('pg_catalog', 'information_schema')",
-    )
-    .fetch_all(&pool)
-    .await
-    .unwrap();
-    assert!(tables.len() > 20, "{tables:?}");
-    for (schema, table) in tables {
-        let query = format!(r#"select count(*) from "{schema}"."{table}" t where strpos(t::text, $1) > 0"#);
-        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(SECRET);
-        let found: i64 = query.fetch_one(&pool).await.unwrap();
-        assert_eq!(found, 0, "in {schema}.{table}");
-    }
-}
-
-/// The logs of all processes and workers, and the artifacts; the database was looked at as tables.
-fn in_no_file(directory: &Path, seen: &mut u32) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && path.file_name().is_some_and(|name| name != "postgres") {
-            in_no_file(&path, seen);
-        } else if let Ok(bytes) = std::fs::read(&path) {
-            *seen += 1;
-            assert!(!String::from_utf8_lossy(&bytes).contains(SECRET), "in {}", path.display());
-        }
-    }
 }
 
 #[tokio::test]
@@ -151,19 +120,11 @@ async fn a_custom_job_sees_what_it_was_given_and_its_secret_is_nowhere_else() {
     ] {
         answers.push(up.api.read(&path, "*/*").await);
     }
-    let launchers = "select metrics_url from launchers where state = 'live' and metrics_url is not null";
-    let mut urls: Vec<String> = sqlx::query_scalar(launchers).fetch_all(&up.pool()).await.unwrap();
-    urls.extend(["api", "scheduler"].map(|role| up.ready["metrics"][role][0].as_str().unwrap().to_owned()));
-    for url in urls {
-        answers.push(up.api.text(&url).await.unwrap());
-    }
-    for answer in answers {
-        assert!(!answer.contains(SECRET), "{answer}");
-    }
-    in_no_table(&up).await;
-    let mut seen = 0;
-    in_no_file(&dir.path().join("data"), &mut seen);
+    kept::in_no_answer(&answers, &[SECRET]);
+    kept::in_no_metric(&up, &[SECRET]).await;
+    kept::in_no_table(&up, &[SECRET]).await;
+    let seen = kept::in_no_file(&dir.path().join("data"), &[SECRET]);
     assert!(seen > 5, "logs and artifacts are there: {seen} files");
     up.interrupt().await;
-    engine.remove_image(&image).await.unwrap();
+    docker::remove_image(pin.as_str());
 }

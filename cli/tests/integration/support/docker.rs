@@ -54,3 +54,9 @@ pub fn remove(id: &str) {
     let output = Command::new("docker").args(["rm", "--force", id]).output().expect("docker runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// Removes an image by its id, with all its tags.
+pub fn remove_image(id: &str) {
+    let output = Command::new("docker").args(["rmi", "--force", id]).output().expect("docker runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

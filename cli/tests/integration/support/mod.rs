@@ -3,6 +3,7 @@
 mod api;
 pub mod docker;
 mod installation;
+pub mod kept;
 
 pub use api::Api;
 pub use installation::{Installation, binary, lives, signal};

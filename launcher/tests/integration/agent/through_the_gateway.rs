@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cyberbrain_core::{
     lifecycle::AttemptState,
-    spec::{JobSpec, Network},
+    spec::{ImageRef, JobSpec, Network},
 };
 use cyberbrain_testkit::wait_until;
 use serde_json::json;
@@ -95,6 +95,23 @@ async fn a_worker_in_a_container_calls_through_the_bridge_with_the_key_of_its_en
     assert!(audit.iter().all(|row| !row.contains("cbw_")), "{audit:?}");
     launcher.stop().await.unwrap();
     world.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_a_process_calls_through_loopback() {
+    let Some(world) = World::processes().await else { return };
+    let stub = Stub::always(answer("hi")).await;
+    let file = endpoints(&world, &stub);
+    let launcher = world.launcher(&["--llm-endpoints", file.to_str().unwrap()]).await;
+    let script = format!("{ASK}\nask hello status; {GOOD}").replace("/logs", "$CYBERBRAIN_OUTPUT_DIR");
+    let spec = JobSpec { image: ImageRef::builtin(), command: vec![script], ..bash("") };
+    let job = world.job(spec).await;
+    let attempt = world.offer(job).await;
+    let row = world.until_released(attempt).await;
+    assert_eq!(row.status, "success", "{row:?}");
+    let status = std::fs::read_to_string(world.attempt_dir(job, attempt).join("out/status")).unwrap();
+    assert_eq!((status.as_str(), calls(&world).await), ("HTTP/1.1 200 OK\r\n", 1));
+    launcher.stop().await.unwrap();
 }
 
 #[tokio::test]
